@@ -1,0 +1,34 @@
+"""The device that the suite runs on, and the settings of hypothesis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("torchscope", deadline=None, derandomize=True, max_examples=150)
+settings.load_profile("torchscope")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="the device that variables and inputs of the suite live on")
+
+
+@pytest.fixture(autouse=True)
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """Run each test with ``--device`` as torch's default device."""
+    name = request.config.getoption("--device")
+    if torch.device(name).type == "cuda" and not torch.cuda.is_available():
+        pytest.skip("--device cuda, and no CUDA device is available")
+    with torch.device(name) as chosen:
+        yield chosen
+
+
+@pytest.fixture
+def cuda() -> torch.device:
+    """A real CUDA device, or a skip that says there is none."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    return torch.device("cuda", 0)

@@ -1,0 +1,44 @@
+"""TensorFlow 1's variable scopes for PyTorch: parameters made where they are used, by name, with checked sharing."""
+
+from ._module import ScopedModule as ScopedModule
+from ._module import scoped as scoped
+from ._request import no_regularizer as no_regularizer
+from ._scope import AUTO_REUSE as AUTO_REUSE
+from ._scope import VariableScope as VariableScope
+from ._scope import get_variable_scope as get_variable_scope
+from ._scope import variable_scope as variable_scope
+from ._variable import get_buffer as get_buffer
+from ._variable import get_local_variable as get_local_variable
+from ._variable import get_variable as get_variable
+from .errors import ArgumentTypeError as ArgumentTypeError
+from .errors import ArgumentValueError as ArgumentValueError
+from .errors import InitializerError as InitializerError
+from .errors import InvalidNameError as InvalidNameError
+from .errors import NoActiveModuleError as NoActiveModuleError
+from .errors import NotBuiltError as NotBuiltError
+from .errors import ScopeError as ScopeError
+from .errors import ScopeNestingError as ScopeNestingError
+from .errors import TracingError as TracingError
+from .errors import VariableDtypeError as VariableDtypeError
+from .errors import VariableExistsError as VariableExistsError
+from .errors import VariableKindError as VariableKindError
+from .errors import VariableNotFoundError as VariableNotFoundError
+from .errors import VariableShapeError as VariableShapeError
+from .initializers import constant_initializer as constant_initializer
+from .initializers import glorot_normal_initializer as glorot_normal_initializer
+from .initializers import glorot_uniform_initializer as glorot_uniform_initializer
+from .initializers import he_normal_initializer as he_normal_initializer
+from .initializers import he_uniform_initializer as he_uniform_initializer
+from .initializers import identity_initializer as identity_initializer
+from .initializers import lecun_normal_initializer as lecun_normal_initializer
+from .initializers import lecun_uniform_initializer as lecun_uniform_initializer
+from .initializers import ones_initializer as ones_initializer
+from .initializers import orthogonal_initializer as orthogonal_initializer
+from .initializers import random_normal_initializer as random_normal_initializer
+from .initializers import random_uniform_initializer as random_uniform_initializer
+from .initializers import truncated_normal_initializer as truncated_normal_initializer
+from .initializers import uniform_unit_scaling_initializer as uniform_unit_scaling_initializer
+from .initializers import variance_scaling_initializer as variance_scaling_initializer
+from .initializers import zeros_initializer as zeros_initializer
+
+__version__ = "0.1.0.dev0"

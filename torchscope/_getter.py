@@ -1,0 +1,100 @@
+"""The way of a request: filled in from the scope, through the custom getters, to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from . import _names
+from ._call import Call
+from ._request import DeviceLike, Request, Settings, as_shape, checked
+from ._spec import Constraint, Initializer, Kind, Regularizer
+from .errors import VariableShapeError
+
+
+class Scope(Protocol):
+    """What a request needs to know of a scope."""
+
+    _name: str
+    _reuse: Any
+    _settings: Settings
+
+
+def ask(scope: Scope, call: Call, kind: Kind, name: str, shape: Any, dtype: Any, initializer: Any, options: Any) -> Any:
+    """Answer ``get_variable`` or ``get_buffer`` in ``scope``: by the custom getters, if any, else by the store."""
+    settings = scope._settings
+    path = _names.check(_names.join(scope._name, _names.check(name)))
+    getter = _given(options, "custom_getter", settings)
+    arguments: dict[str, Any] = {
+        "shape": shape,
+        "dtype": dtype,
+        "initializer": settings.initializer if initializer is None else initializer,
+        "device": _given(options, "device", settings),
+        "reuse": scope._reuse,
+        "collections": options.get("collections"),
+    }
+    if kind == "parameter":
+        arguments["regularizer"] = _given(options, "regularizer", settings)
+        arguments["constraint"] = _given(options, "constraint", settings)
+        arguments["trainable"] = options.get("trainable")
+    else:
+        arguments["trainable"] = False
+        arguments["persistent"] = options.get("persistent", True)
+    answer = _StoreGetter(call, kind, scope, dtype)
+    if getter is None:
+        return answer(path, **arguments)
+    # A getter is shown the dtype that the variable is going to have, as in TensorFlow.
+    arguments["dtype"] = answer.shown_dtype = dtype or settings.dtype or call.store.default_dtype()
+    return checked("custom_getter", getter)(answer, path, **arguments)
+
+
+def _given(options: Any, name: str, settings: Settings) -> Any:
+    option = options.get(name)
+    return getattr(settings, name) if option is None else option
+
+
+class _StoreGetter:
+    """The innermost getter: asks the store for exactly what it is told."""
+
+    def __init__(self, call: Call, kind: Kind, scope: Scope, asked_dtype: torch.dtype | None) -> None:
+        self.call, self.kind, self.scope = call, kind, scope
+        self.asked_dtype = self.shown_dtype = asked_dtype
+
+    def __call__(
+        self,
+        name: str,
+        shape: Any = None,
+        dtype: torch.dtype | None = None,
+        initializer: Initializer = None,
+        regularizer: Regularizer | None = None,
+        reuse: Any = None,
+        trainable: bool | None = None,
+        collections: Iterable[str] | None = None,
+        device: DeviceLike | None = None,
+        constraint: Constraint | None = None,
+        persistent: bool = True,
+    ) -> Tensor:
+        # A dtype that the getter passed on as it was shown is what the user asked for, which may be nothing.
+        dtype = self.asked_dtype if dtype is self.shown_dtype else checked("dtype", dtype)
+        constant = initializer is not None and not callable(initializer)
+        if constant and shape is not None:
+            raise VariableShapeError.of_constant(name, shape)
+        request = Request(
+            path=_names.check(name),
+            kind=self.kind,
+            reuse=self.scope._reuse if reuse is None else reuse,
+            shape=None if shape is None else as_shape(name, shape),
+            dtype=checked("dtype", dtype),
+            default_dtype=self.scope._settings.dtype,
+            initializer=initializer,
+            regularizer=checked("regularizer", regularizer),
+            trainable=checked("trainable", trainable),
+            collections=checked("collections", collections),
+            device=checked("device", device),
+            constraint=checked("constraint", constraint),
+            persistent=persistent,
+        )
+        return self.call.store.answer(self.call, request)

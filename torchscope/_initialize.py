@@ -1,0 +1,144 @@
+"""Make the tensor of a variable and fill it, safely under any mode, from its own random stream if there is a seed."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import InitializerError, VariableDtypeError, VariableShapeError
+from .initializers import glorot_uniform_initializer, zeros_initializer
+
+_global_generator = threading.Lock()
+_glorot_uniform = glorot_uniform_initializer()
+_zeros = zeros_initializer()
+
+
+@contextmanager
+def plain_mode() -> Iterator[None]:
+    """Leave ``inference_mode``, autograd and autocast for a while: what is made inside can be trained later."""
+    with ExitStack() as modes:
+        modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.no_grad())
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                modes.enter_context(torch.autocast(device, enabled=False))
+        yield
+
+
+def settle(initializer: Any) -> Any:
+    """The initializer as a declaration keeps it: a class is instantiated, a constant is copied."""
+    if inspect.isclass(initializer):
+        return initializer()
+    if callable(initializer) or initializer is None:
+        return initializer
+    return initializer.detach().clone() if isinstance(initializer, Tensor) else copy.deepcopy(initializer)
+
+
+def gives_value(initializer: Any) -> bool:
+    """Whether the initializer stands for a value of its own: a constant, or a callable without arguments."""
+    return initializer is not None and (not callable(initializer) or _accepts(initializer))
+
+
+def value_of(path: str, initializer: Any, dtype: torch.dtype | None) -> Tensor:
+    """The value that an initializer without a shape stands for: the constant, or what the callable returns.
+
+    Raises:
+        VariableShapeError: there is no initializer, or one that needs a tensor to fill.
+        VariableDtypeError: ``dtype`` is given and not the value's.
+        InitializerError: what it gives is no tensor, array or number.
+    """
+    if not gives_value(initializer):
+        raise VariableShapeError.of_missing(path)
+    value = initializer() if callable(initializer) else initializer
+    try:
+        tensor = torch.as_tensor(value).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        problem = f"the initializer gives {value!r}, which is no tensor, array or number ({error})"
+        raise InitializerError.of(path, problem, "Give a number, a list, an array or a tensor.") from None
+    if dtype is not None and tensor.dtype != dtype:
+        raise VariableDtypeError.of_constant(path, dtype, tensor.dtype)
+    return tensor
+
+
+def fill(tensor: Tensor, path: str, initializer: Any, seed: int | None) -> None:
+    """Fill ``tensor`` in place, from torch's generator or, with a seed, from the stream of ``(seed, path)``."""
+    if initializer is None:
+        initializer = _default_initializer(path, tensor.dtype)
+    try:
+        if seed is None or tensor.is_meta:
+            _call(initializer, tensor, path)
+        else:
+            _fill_from_stream(tensor, path, initializer, seed)
+    except Exception as error:
+        error.add_note(f"while initializing '{path}' with {initializer!r}")
+        raise
+
+
+def _default_initializer(path: str, dtype: torch.dtype) -> Callable[..., Any]:
+    if dtype.is_floating_point:
+        return _glorot_uniform
+    if dtype.is_complex:
+        mend = "Give an initializer, such as zeros_initializer() or torch.nn.init.normal_."
+        raise InitializerError.of(path, f"there is no default initializer for dtype {dtype}", mend)
+    return _zeros
+
+
+def _fill_from_stream(tensor: Tensor, path: str, initializer: Any, seed: int) -> None:
+    # Drawn on the CPU whatever the device, so that the numbers are the same everywhere; a hash of seed and whole path
+    # names the stream, so that neither order nor neighbours matter.
+    name = hashlib.blake2b(f"{seed}\0{path}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    stream = int.from_bytes(name, "little", signed=True)
+    target = tensor if tensor.device.type == "cpu" else torch.empty_like(tensor, device="cpu")
+    with torch.device("cpu"):
+        if _accepts(initializer, target, generator=None):
+            _call(initializer, target, path, generator=torch.Generator().manual_seed(stream))
+        else:
+            with _global_generator:
+                state = torch.default_generator.get_state()
+                torch.default_generator.manual_seed(stream)
+                try:
+                    _call(initializer, target, path)
+                finally:
+                    torch.default_generator.set_state(state)
+    if target is not tensor:
+        tensor.copy_(target)
+
+
+def _call(initializer: Any, tensor: Tensor, path: str, **generator: torch.Generator) -> None:
+    if not _accepts(initializer, tensor, **generator):
+        problem = f"the initializer {initializer!r} cannot be called with the tensor to fill as its only argument"
+        mend = "An initializer fills a tensor in place, as torch.nn.init.ones_(tensor) does; fix others by partial()."
+        raise InitializerError.of(path, problem, mend)
+    result = initializer(tensor, **generator)
+    if result is not None and not _same_memory(result, tensor):
+        problem = f"the initializer {initializer!r} returned something else instead of filling its tensor"
+        mend = "Fill the tensor in place: lambda t: t.fill_(1.0), or functools.partial(torch.nn.init.normal_, std=0.1)."
+        raise InitializerError.of(path, problem, mend)
+
+
+def _same_memory(result: Any, tensor: Tensor) -> bool:
+    if result is tensor or not isinstance(result, Tensor):
+        return result is tensor
+    if tensor.is_meta:  # all data pointers of the meta device are 0
+        return result.is_meta
+    return result.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
+
+
+def _accepts(function: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some builtins tell nothing: let the call decide
+        return not kwargs
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,438 @@
+"""``ScopedModule``: the module that owns the variables, and what starts a call of it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType, TracebackType
+from typing import Any, Self, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from ._call import Call
+from ._request import DeviceLike, checked
+from ._scope import VariableScope, open_base, thread
+from ._spec import VariableSpec
+from ._store import GLOBAL_VARIABLES, LOCAL_VARIABLES, TRAINABLE_VARIABLES, VariableStore
+from .errors import ArgumentTypeError, ArgumentValueError, NotBuiltError, ScopeNestingError, VariableNotFoundError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class ScopedModule(nn.Module):
+    """An ``nn.Module`` whose parameters are made where they are used, by :func:`torchscope.get_variable`.
+
+    Subclass it and write ``forward``, or wrap a function. Each call of the module is a fresh TensorFlow 1 graph whose
+    variables live on in ``module.variables``, an ``nn.ParameterDict`` keyed by path: the same path is the same
+    parameter in every call, and within a call sharing must be asked for.
+
+    >>> from torchscope import ScopedModule, get_variable, variable_scope
+    >>> class Tower(ScopedModule):
+    ...     def forward(self, left, right):
+    ...         with variable_scope("tower") as scope:
+    ...             weights = get_variable("weights", [4, left.shape[-1]])
+    ...             scope.reuse_variables()
+    ...             return left @ weights.T, right @ get_variable("weights").T
+    >>> tower = Tower(seed=1).build(torch.ones(2, 3), torch.ones(2, 3))
+    >>> list(tower.state_dict())
+    ['variables.tower/weights']
+
+    Args:
+        fn: the function to wrap; a subclass that writes ``forward`` gives none.
+        seed: gives each variable a random stream of its own, from ``(seed, path)``: the same numbers whatever the
+            order of creation, the device or the number of ranks. Without it torch's generator is used.
+        device, dtype: for variables whose arguments and scopes give none; ``.to()``, ``.half()``, ``.cuda()`` set
+            them too, also before the module is built.
+    """
+
+    variables: VariableStore
+
+    def __init__(
+        self,
+        fn: Callable[..., Any] | None = None,
+        *,
+        seed: int | None = None,
+        device: DeviceLike | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if fn is not None and not callable(fn):
+            raise ArgumentTypeError.of("fn", fn, "Give the function that is the forward of this module.")
+        if fn is not None and type(self).forward is not ScopedModule.forward:
+            mend = f"{type(self).__name__} has a forward of its own; give a function to ScopedModule itself."
+            raise ArgumentValueError.of("fn", fn, mend)
+        if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
+            raise ArgumentTypeError.of("seed", seed, "Give an int, or None to use torch's generator.")
+        owner = type(self).__name__
+        if fn is not None:
+            owner += f"({getattr(fn, '__name__', type(fn).__name__)})"
+        self.fn = fn
+        self.variables = VariableStore(
+            owner, seed=seed, device=checked("device", device), dtype=checked("dtype", dtype)
+        )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not getattr(cls.forward, "_starts_call", False):
+            cls.forward = _starting_a_call(cls.forward)  # type: ignore[method-assign]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the wrapped function; a subclass writes its own."""
+        if self.fn is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} has no forward: write one in the subclass or wrap a function: ScopedModule(fn)"
+            )
+        return self.fn(*args, **kwargs)
+
+    # Building
+
+    @property
+    def built(self) -> bool:
+        """Whether a call has completed: from then on calls create no variables."""
+        return self.variables.built
+
+    def build(self, *args: Any, **kwargs: Any) -> Self:
+        """Make the variables: run the module once on example inputs, without gradients.
+
+        It runs for its variables and not for its effects: buffers of the whole module tree, running means for example,
+        keep the values they had or were initialized with. A module that is built already may get new variables.
+
+        >>> from torchscope import ScopedModule, get_variable
+        >>> ScopedModule(lambda x: get_variable("w", [x.shape[-1]]) * x).build(torch.ones(3)).built
+        True
+
+        Returns:
+            The module itself.
+
+        Raises:
+            ScopeError: whatever the call raises; the module is then as it was before.
+        """
+        with self.building(), _buffers_kept(self), torch.no_grad():
+            self(*args, **kwargs)
+        return self
+
+    @contextmanager
+    def building(self) -> Iterator[Self]:
+        """Let the calls inside create variables although the module is built.
+
+        For a model whose branches make different variables: call each of them here once.
+
+        >>> from torchscope import ScopedModule, get_variable
+        >>> def forward(x, flip=False):
+        ...     return get_variable("b" if flip else "a", [1]) * x
+        >>> model = ScopedModule(forward)
+        >>> with model.building():
+        ...     _ = model(1.0), model(1.0, flip=True)
+        >>> list(model.variables)
+        ['a', 'b']
+        """
+        self.variables.set_building(+1)
+        try:
+            yield self
+        finally:
+            self.variables.set_building(-1)
+
+    def as_default(self) -> _AsDefault:
+        """Own the variables that are got in a ``with`` block: a call without a forward.
+
+        It always may create variables and does not set ``built``. If an exception leaves the block, what the block
+        created is taken back, as with any call that builds; ``KeyboardInterrupt`` takes nothing back.
+
+        >>> from torchscope import ScopedModule, get_variable
+        >>> model = ScopedModule()
+        >>> with model.as_default():
+        ...     w = get_variable("w", [3])
+        >>> model.variables["w"] is w
+        True
+        """
+        return _AsDefault(self)
+
+    def reset_parameters(self) -> None:
+        """Fill every variable of this module anew, in place, as it was declared; other modules inside are left alone.
+
+        With a ``seed`` the numbers are those of the first time. Use it after ``to_empty``.
+
+        Raises:
+            InitializerError: a variable came from a ``state_dict`` and was never got, so its initializer is unknown.
+        """
+        self.variables.reset()
+
+    # Looking at the variables
+
+    @property
+    def specs(self) -> Mapping[str, VariableSpec]:
+        """What each variable was declared as, by path: a read-only view."""
+        return MappingProxyType(self.variables.specs)
+
+    def variable_name(self, variable: Tensor) -> str:
+        """The path of a variable of this module, by identity.
+
+        >>> from torchscope import ScopedModule, get_variable
+        >>> model = ScopedModule(lambda: get_variable("w", [3])).build()
+        >>> model.variable_name(model.variables["w"])
+        'w'
+
+        Raises:
+            VariableNotFoundError: it is no variable of this module.
+        """
+        return self.variables.path_of(variable)
+
+    def trainable_variables(self, scope: str | VariableScope | None = None) -> list[Tensor]:
+        """The variables with ``requires_grad``, in order of creation, below ``scope``.
+
+        Args:
+            scope: a path, a :class:`VariableScope` or a glob; everything by default. ``"D"`` is ``D/...`` and never
+                ``D_pre/...``; ``*`` and ``?`` match within a segment, ``**`` across.
+        """
+        return self.get_collection(TRAINABLE_VARIABLES, scope)
+
+    def global_variables(self, scope: str | VariableScope | None = None) -> list[Tensor]:
+        """The parameters and persistent buffers below ``scope``; see :meth:`trainable_variables` for ``scope``."""
+        return self.get_collection(GLOBAL_VARIABLES, scope)
+
+    def local_variables(self, scope: str | VariableScope | None = None) -> list[Tensor]:
+        """The buffers that are not saved, below ``scope``; see :meth:`trainable_variables` for ``scope``."""
+        return self.get_collection(LOCAL_VARIABLES, scope)
+
+    def get_collection(self, name: str, scope: str | VariableScope | None = None) -> list[Any]:
+        """What is in a collection: variables in order of creation, then other values in order of adding.
+
+        ``"variables"``, ``"trainable_variables"``, ``"local_variables"`` and ``"regularization_losses"`` always exist;
+        a variable is in the ones it was declared with (``get_variable(..., collections=...)``). A value that a call
+        added is there during the call and until the next call that adds some.
+
+        Args:
+            name: the collection.
+            scope: as in :meth:`trainable_variables`.
+        """
+        call = _running(self)
+        loose = self.variables.collected if call is None else call.collected or {}
+        return self.variables.collection(name, _path(scope), loose)
+
+    def add_to_collection(self, name: str, value: Any) -> None:
+        """Add a value, or a variable of this module, to a collection.
+
+        A variable stays in the collection. Another value that is added during a call, such as a loss, belongs to that
+        call: it is dropped when a later call adds its own, so a training loop gathers nothing.
+        """
+        store, call = self.variables, _running(self)
+        try:
+            path = store.path_of(value) if isinstance(value, Tensor) else None
+        except VariableNotFoundError:
+            path = None
+        if path is not None:
+            if path not in store.tagged.setdefault(name, []):
+                store.tagged[name].append(path)
+        elif call is None:
+            store.collected.setdefault(name, []).append(("", value))
+        else:
+            assert thread.scope is not None
+            call.collected = call.collected or {}
+            call.collected.setdefault(name, []).append((thread.scope.name, value))
+
+    def regularization_losses(self, scope: str | VariableScope | None = None) -> list[Tensor]:
+        """The losses of the regularized variables below ``scope``, computed now, with gradient: one per variable.
+
+        >>> from torchscope import ScopedModule, get_variable, variable_scope
+        >>> def forward():
+        ...     with variable_scope("a", regularizer=lambda w: w.square().sum()) as scope:
+        ...         get_variable("w", [2], initializer=torch.nn.init.ones_)
+        ...         scope.reuse_variables()
+        ...         get_variable("w")
+        >>> ScopedModule(forward).build().regularization_losses()
+        [tensor(2., grad_fn=<SumBackward0>)]
+        """
+        return self.variables.regularization_losses(_path(scope))
+
+    def regularization_loss(self) -> Tensor:
+        """The sum of :meth:`regularization_losses`, a scalar; zero if there are none."""
+        losses = self.regularization_losses()
+        if not losses:
+            return torch.zeros((), device=self.variables.device)
+        total = losses[0]
+        for loss in losses[1:]:
+            total = total + loss.to(total.device)
+        return total
+
+    def apply_constraints(self) -> None:
+        """Project in place, without gradient, every variable that has a constraint; call it after an optimizer step.
+
+        >>> from torchscope import ScopedModule, get_variable
+        >>> model = ScopedModule(lambda: get_variable("w", [2], initializer=torch.nn.init.ones_,
+        ...                                           constraint=lambda w: w.clamp(max=0.5))).build()
+        >>> model.apply_constraints()
+        >>> model.variables["w"].tolist()
+        [0.5, 0.5]
+        """
+        self.variables.apply_constraints()
+
+    # As any nn.Module
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """The parameters, as of any module.
+
+        Raises:
+            NotBuiltError: never built and no variable there yet: an optimizer made now would train nothing.
+        """
+        self._refuse_unbuilt()
+        return super().parameters(recurse)
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters with their names, ``variables.<path>``.
+
+        Raises:
+            NotBuiltError: as :meth:`parameters`.
+        """
+        self._refuse_unbuilt()
+        return super().named_parameters(prefix, recurse, remove_duplicate)
+
+    def _refuse_unbuilt(self) -> None:
+        if not self.variables.built and not self.variables.specs:
+            raise NotBuiltError.of(self.variables.owner)
+
+
+def scoped(method: F) -> F:
+    """Mark a method of a :class:`ScopedModule` as an entry point, like its ``forward``.
+
+    Called from outside, the method starts a call of its own; called from inside a call of the same module, it goes on
+    in that call and its scopes.
+
+    >>> from torchscope import ScopedModule, get_variable, scoped
+    >>> class Coder(ScopedModule):
+    ...     @scoped
+    ...     def encode(self, x):
+    ...         return x * get_variable("scale", [])
+    ...     def forward(self, x):
+    ...         return self.encode(x)
+    >>> coder = Coder(seed=0).build(torch.ones(1))
+    >>> torch.equal(coder.encode(torch.ones(1)), coder(torch.ones(1)))
+    True
+    """
+
+    @functools.wraps(method)
+    def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(self, ScopedModule):
+            raise ArgumentTypeError.of("self", self, "@scoped marks methods of a ScopedModule.")
+        scope = thread.scope
+        if scope is not None and scope._call.root is self:
+            return method(self, *args, **kwargs)
+        return _run(self, method, args, kwargs)
+
+    return cast(F, entry)
+
+
+def _starting_a_call(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """``forward``, wrapped so that it starts a call; not where a subclass's own ``forward`` calls it by super()."""
+
+    @functools.wraps(forward)
+    def wrapper(self: ScopedModule, *args: Any, **kwargs: Any) -> Any:
+        if type(self).forward is not wrapper:
+            scope = thread.scope
+            if scope is not None and scope._call.root is self:
+                return forward(self, *args, **kwargs)
+        return _run(self, forward, args, kwargs)
+
+    wrapper._starts_call = True  # type: ignore[attr-defined]
+    return wrapper
+
+
+def _run(root: ScopedModule, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """One call: an empty scope, the function, and the caller's scope back."""
+    outer = thread.scope
+    store: Any = root._modules["variables"]
+    call = Call(root, store, None if outer is None else outer._call)
+    if not store.settled:
+        call.start_building(sets_built=True)
+    base = open_base(call)
+    try:
+        result = function(root, *args, **kwargs)
+        _close(call, base)
+        return result
+    except BaseException:
+        if call.undo is not None:
+            call.undo_building()
+        raise
+    finally:
+        thread.scope = outer
+        call.last = None  # the scopes of the call know the call: let go of them, and nothing is left for gc
+
+
+def _close(call: Call, base: VariableScope) -> None:
+    """End a call that succeeded: nothing may be open, and what it made is kept."""
+    found = thread.scope
+    if found is not base:
+        name = "no scope at all" if found is None else f"'{found.name}'"
+        raise ScopeNestingError.of(f"the call of {call.store.owner}", name)
+    if call.collected is not None:
+        call.store.collected = call.collected
+    if call.undo is not None:
+        call.finish_building()
+
+
+class _AsDefault:
+    """``with module.as_default():``, a call whose body is the block."""
+
+    def __init__(self, root: ScopedModule) -> None:
+        self._root = root
+        self._open: list[tuple[VariableScope, VariableScope | None]] = []
+
+    def __enter__(self) -> ScopedModule:
+        outer = thread.scope
+        call = Call(self._root, self._root.variables, None if outer is None else outer._call)
+        call.start_building(sets_built=False)
+        self._open.append((open_base(call), outer))
+        return self._root
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        base, outer = self._open.pop()
+        call = base._call
+        try:
+            if kind is None:
+                _close(call, base)
+            elif call.undo is not None:
+                (call.undo_building if issubclass(kind, Exception) else call.finish_building)()
+        finally:
+            thread.scope = outer
+            call.last = None
+
+
+def _running(root: ScopedModule) -> Call | None:
+    """The call of this very module that is running in this thread, if the innermost one is."""
+    scope = thread.scope
+    return scope._call if scope is not None and scope._call.root is root else None
+
+
+def _path(scope: str | VariableScope | None) -> str:
+    if isinstance(scope, VariableScope):
+        return scope.name
+    if scope is not None and not isinstance(scope, str):
+        raise ArgumentTypeError.of("scope", scope, "Give a path, a glob or a VariableScope.")
+    return scope or ""
+
+
+@contextmanager
+def _buffers_kept(root: ScopedModule) -> Iterator[None]:
+    """Undo what a dry run does to the values of buffers, those it creates included."""
+    before = {name: buffer.clone() for name, buffer in root.named_buffers()}
+    stores = {name: module for name, module in root.named_modules() if isinstance(module, VariableStore)}
+    for store in stores.values():
+        store.first_values = {}
+    try:
+        yield
+    finally:
+        for name, store in stores.items():
+            before.update({f"{name}.{path}": value for path, value in (store.first_values or {}).items()})
+            store.first_values = None
+        with torch.no_grad():
+            for name, buffer in root.named_buffers():
+                if name in before:
+                    buffer.copy_(before[name])
+
+
+ScopedModule.forward = _starting_a_call(ScopedModule.forward)  # type: ignore[method-assign]

@@ -1,0 +1,95 @@
+"""Paths as strings: join them, check them, choose among them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+
+from .errors import InvalidNameError
+
+_FORBIDDEN = re.compile(r"[.:\s\x00-\x1f\x7f-\x9f]")
+_GLOB = re.compile(r"\*\*/?|\*|\?|\[!?[^\]]+\]")
+
+
+def join(prefix: str, name: str) -> str:
+    """The path of ``name`` inside the scope ``prefix``; ``""`` is the root.
+
+    >>> join("a/b", "w"), join("", "w")
+    ('a/b/w', 'w')
+    """
+    return f"{prefix}/{name}" if prefix else name
+
+
+def check(name: object) -> str:
+    """Return ``name`` if it can be a path or a part of one; raise :class:`InvalidNameError` otherwise.
+
+    >>> check("conv1/weights")
+    'conv1/weights'
+    """
+    if not isinstance(name, str):
+        raise InvalidNameError.of(name, f"it is of type {type(name).__name__}, not a string")
+    if not name:
+        raise InvalidNameError.of(name, "it is empty")
+    bad = _FORBIDDEN.search(name)
+    if bad:
+        raise InvalidNameError.of(name, f"character {bad.group()!r} at position {bad.start()} is not allowed")
+    for problem, found in (
+        ("it begins with '/'", name[0] == "/"),
+        ("it ends with '/'", name[-1] == "/"),
+        ("the segment between the two slashes of '//' is empty", "//" in name),
+    ):
+        if found:
+            raise InvalidNameError.of(name, problem)
+    return name
+
+
+def selector(scope: str) -> Callable[[str], bool]:
+    """A test for the paths that ``scope``, a path or a glob, selects: the path itself and everything below it.
+
+    ``*``, ``?`` and ``[...]`` stay within one segment, ``**`` crosses slashes, ``""`` selects everything.
+
+    >>> [p for p in ("D/w", "D_pre/w", "D/a/w") if selector("D")(p)]
+    ['D/w', 'D/a/w']
+    >>> [p for p in ("h0/w", "h1/b", "h1/attn/w") if selector("h*/w")(p)], selector("**/w")("h1/attn/w")
+    (['h0/w'], True)
+    """
+    scope = scope.removesuffix("/")
+    if not scope:
+        return lambda path: True
+    if not _GLOB.search(scope):
+        below = scope + "/"
+        return lambda path: path == scope or path.startswith(below)
+    matches = re.compile(_glob_pattern(scope) + r"(/.*)?").fullmatch
+    return lambda path: matches(path) is not None
+
+
+def _glob_pattern(glob: str) -> str:
+    wild = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts, start = [], 0
+    for found in _GLOB.finditer(glob):
+        token = found.group()
+        parts.append(re.escape(glob[start : found.start()]))
+        parts.append(wild.get(token) or _glob_class(token[1:-1]))
+        start = found.end()
+    return "".join(parts) + re.escape(glob[start:])
+
+
+def _glob_class(characters: str) -> str:
+    negated = characters.startswith("!")
+    escaped = characters[negated:].replace("\\", r"\\").replace("^", r"\^")
+    return f"[{'^' if negated else ''}{escaped}]"
+
+
+def nearest(path: str, existing: Iterable[str], most: int = 3) -> list[str]:
+    """The existing paths that ``path`` may have been meant to be, best first.
+
+    >>> nearest("conv1/weigths", ["conv1/weights", "conv2/biases"])
+    ['conv1/weights']
+    """
+    paths = list(existing)
+    if len(paths) > 2000:  # difflib is quadratic in the length of a path: look at the likely ones only
+        last = path.rpartition("/")[2]
+        parent = path.rpartition("/")[0]
+        paths = [p for p in paths if p.endswith(last) or p.startswith(parent + "/")][:2000]
+    return difflib.get_close_matches(path, paths, n=most)

@@ -1,0 +1,156 @@
+"""An ``nn.ParameterDict`` that takes every path as a key and holds the declarations of its variables."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, Self
+
+from torch import Tensor, nn
+
+from . import _names
+from ._spec import VariableSpec
+from .errors import NotBuiltError
+
+
+class UnbuiltParameters(dict[str, Any]):
+    """The empty ``_parameters`` of a root that was never built: who lists it is told that there is nothing to train.
+
+    ``parent.parameters()`` of a plain module asks the ``_parameters`` of every module below it and nothing else, so
+    this is the one place where an optimizer over a half-made tree can be caught.
+    """
+
+    def __init__(self, owner: str) -> None:
+        super().__init__()
+        self.owner = owner
+
+    def items(self) -> NoReturn:
+        raise NotBuiltError.of(self.owner)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return UnbuiltParameters, (self.owner,)
+
+
+class PathParameterDict(nn.ParameterDict):
+    """``module.variables`` as a mapping: path to parameter or buffer, and ``specs``, path to declaration.
+
+    Its base stores a key as an attribute, refuses ``"keys"`` and breaks on ``"training"``. This class reaches its
+    tensors as entries of ``_parameters`` and ``_buffers`` and never as attributes, so every path is a key, and the
+    keys of the ``state_dict`` are the paths.
+    """
+
+    specs: dict[str, VariableSpec]
+
+    def __init__(self, owner: str) -> None:
+        super().__init__()
+        self.owner = owner  # the root's name in messages
+        self.built = False
+        self.specs = {}
+        self._keys = self.specs  # type: ignore[assignment]  # one table of contents for the base and for us
+        self._parameters = UnbuiltParameters(owner)
+        self.lock = threading.RLock()
+
+    def find(self, path: str) -> Tensor | None:
+        """The tensor of ``path``, or ``None``."""
+        tensor: Tensor | None = self._parameters.get(path)
+        if tensor is None:
+            tensor = self._buffers.get(path)
+        if tensor is None and path in self.specs:  # torch.nn.utils.parametrize makes it a property of the class
+            tensor = getattr(self, path, None)
+        return tensor
+
+    def put(self, spec: VariableSpec, tensor: Tensor) -> None:
+        """Let ``spec.path`` be this tensor, declared so."""
+        path = spec.path
+        self.specs[path] = spec
+        if spec.kind == "parameter":
+            if isinstance(self._parameters, UnbuiltParameters):
+                self._parameters = {}
+            self._buffers.pop(path, None)
+            self._parameters[path] = tensor  # type: ignore[assignment]
+        else:
+            self._parameters.pop(path, None)
+            self._buffers[path] = tensor
+            if not spec.persistent:
+                self._non_persistent_buffers_set.add(path)
+
+    def drop(self, path: str) -> None:
+        """Forget ``path``."""
+        self._parameters.pop(path, None)
+        self._buffers.pop(path, None)
+        self._non_persistent_buffers_set.discard(path)
+        self.specs.pop(path, None)
+        if not self.specs and not self.built:
+            self._parameters = UnbuiltParameters(self.owner)
+
+    # The mapping: the base does the rest with these three
+
+    def __getitem__(self, key: str) -> Any:
+        tensor = self.find(key)
+        if tensor is None:
+            raise KeyError(key)
+        return tensor
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Put a tensor in by hand; what is no parameter becomes one, as in an ``nn.ParameterDict``."""
+        if not isinstance(value, Tensor):
+            raise TypeError(f"'{key}': the variables of {self.owner} are tensors, not {type(value).__name__}.")
+        if not isinstance(value, nn.Parameter):
+            value = nn.Parameter(value, requires_grad=value.is_floating_point() or value.is_complex())
+        with self.lock:
+            self.put(spec_of_tensor(_names.check(key), value), value)
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self.specs:
+            raise KeyError(key)
+        with self.lock:
+            self.drop(key)
+
+    # The module: torch's own walks over `_parameters` find nothing wrong with an empty store
+
+    @contextmanager
+    def _plainly_empty(self) -> Iterator[None]:
+        unbuilt = self._parameters
+        if not isinstance(unbuilt, UnbuiltParameters):
+            yield
+            return
+        self._parameters = {}
+        try:
+            yield
+        finally:
+            if not self._parameters:
+                self._parameters = unbuilt
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        with self._plainly_empty():
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        with self._plainly_empty():
+            super()._save_to_state_dict(destination, prefix, keep_vars)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        with self._plainly_empty():
+            super()._load_from_state_dict(*args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Under the lock, and of copies: another thread may be building while this one saves.
+        with self.lock:
+            state = self.__dict__.copy()
+            state["specs"] = state["_keys"] = self.specs.copy()
+            for tensors in ("_parameters", "_buffers"):
+                if not isinstance(state[tensors], UnbuiltParameters):
+                    state[tensors] = state[tensors].copy()
+        del state["lock"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.lock = threading.RLock()
+
+
+def spec_of_tensor(path: str, tensor: Tensor) -> VariableSpec:
+    """All that a tensor alone tells of a declaration."""
+    return VariableSpec(path, tuple(tensor.shape), tensor.dtype, trainable=tensor.requires_grad)

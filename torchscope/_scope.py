@@ -1,0 +1,449 @@
+"""Scopes: what is open around a call of ``get_variable``, and the stack of each thread."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import inspect
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack
+
+import torch
+from torch import Tensor
+
+from . import _names
+from ._call import Call
+from ._default_name import DefaultNames
+from ._getter import ask
+from ._request import (
+    DeviceLike,
+    Getter,
+    Settings,
+    Shape,
+    VariableOptions,
+    refuse_unknown,
+    show_options,
+)
+from ._spec import Constraint, Initializer, Regularizer
+from ._store import GLOBAL_VARIABLES, LOCAL_VARIABLES, TRAINABLE_VARIABLES
+from .errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    InvalidNameError,
+    NoActiveModuleError,
+    ScopeNestingError,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _ReuseMode(enum.Enum):
+    AUTO_REUSE = 1
+
+    def __repr__(self) -> str:
+        return "AUTO_REUSE"
+
+
+AUTO_REUSE = _ReuseMode.AUTO_REUSE
+"""As ``reuse=``: return the variable if it exists, create it otherwise."""
+
+Reuse = bool | Literal[_ReuseMode.AUTO_REUSE] | None
+
+
+class _Thread(threading.local):
+    """The innermost open scope of this thread; the others follow by ``_parent``.
+
+    Set per thread in ``__init__``, not as a class attribute: ``torch.compile`` guards on where it is found.
+    """
+
+    scope: VariableScope | None
+
+    def __init__(self) -> None:
+        self.scope = None
+
+
+thread = _Thread()
+
+
+class VariableScope:
+    """A path prefix with the settings for the variables below it, as ``with variable_scope(...) as scope`` gives it.
+
+    It is a record of one entering: re-opening the object (``variable_scope(scope)``) makes a new one that starts with
+    this one's path and settings. It can be kept, also from call to call.
+
+    >>> from torchscope import ScopedModule, get_variable, variable_scope
+    >>> def forward():
+    ...     with variable_scope("encoder") as scope:
+    ...         w = get_variable("w", [3])
+    ...     with variable_scope("elsewhere"), variable_scope(scope, reuse=True):
+    ...         return w is get_variable("w"), scope.name
+    >>> ScopedModule(forward)()
+    (True, 'encoder')
+    """
+
+    __slots__ = ("_call", "_manager", "_name", "_parent", "_prefix", "_previous", "_reuse", "_settings")
+
+    _name: str
+    _prefix: str  # what stands before the name of a variable: "" or "a/b/"
+    _reuse: Reuse
+    _settings: Settings
+    _call: Call
+    _parent: VariableScope | None  # the scope that was open around this one
+    _previous: VariableScope | None  # the scope that was entered before this one in the call
+    _manager: variable_scope | None  # what opened it; None at the bottom of a call
+
+    def __init__(self) -> None:
+        raise TypeError("A VariableScope is made by `with variable_scope(...) as scope`, not by hand.")
+
+    @property
+    def name(self) -> str:
+        """The path of the scope, ``"a/b"``; ``""`` at the root."""
+        return self._name
+
+    @property
+    def reuse(self) -> Reuse:
+        """``False``, ``True`` or ``AUTO_REUSE``."""
+        return self._reuse
+
+    @property
+    def initializer(self) -> Initializer:
+        """What fills variables that are given no initializer; ``None`` is the default of their dtype."""
+        return self._settings.initializer
+
+    @property
+    def regularizer(self) -> Regularizer | None:
+        """The regularizer of parameters that are given none."""
+        return self._settings.regularizer
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The dtype of variables that are given none; ``None`` leaves it to the module."""
+        return self._settings.dtype
+
+    @property
+    def device(self) -> DeviceLike | None:
+        """The device of variables that are given none; ``None`` leaves it to the module."""
+        return self._settings.device
+
+    @property
+    def custom_getter(self) -> Getter | None:
+        """The getter that wraps the making of every variable here, outer scopes' getters included."""
+        return self._settings.custom_getter
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """The constraint of parameters that are given none."""
+        return self._settings.constraint
+
+    def reuse_variables(self) -> None:
+        """Share from here on: until this scope closes, ``get_variable`` returns what exists and creates nothing."""
+        self._reuse = True
+
+    def set_initializer(self, initializer: Initializer) -> None:
+        """Set the default initializer until this scope closes; scopes already open inside keep theirs."""
+        self._settings = self._settings.replace(initializer=initializer)
+
+    def set_regularizer(self, regularizer: Regularizer | None) -> None:
+        """Set the default regularizer until this scope closes."""
+        self._settings = self._settings.replace(regularizer=regularizer)
+
+    def set_dtype(self, dtype: torch.dtype | None) -> None:
+        """Set the default dtype until this scope closes."""
+        self._settings = self._settings.replace(dtype=dtype)
+
+    def set_device(self, device: DeviceLike | None) -> None:
+        """Set the default device until this scope closes."""
+        self._settings = self._settings.replace(device=device)
+
+    def set_custom_getter(self, custom_getter: Getter | None) -> None:
+        """Set the custom getter, instead of the one there was, until this scope closes."""
+        self._settings = self._settings.replace(custom_getter=custom_getter)
+
+    def set_constraint(self, constraint: Constraint | None) -> None:
+        """Set the default constraint until this scope closes."""
+        self._settings = self._settings.replace(constraint=constraint)
+
+    def get_variable(
+        self,
+        name: str,
+        shape: Shape | None = None,
+        dtype: torch.dtype | None = None,
+        initializer: Initializer = None,
+        **options: Unpack[VariableOptions],
+    ) -> Any:
+        """:func:`torchscope.get_variable` in this scope, open or not, for the call that is running."""
+        call = innermost("VariableScope.get_variable()")._call
+        return ask(self, call, "parameter", name, shape, dtype, initializer, options)
+
+    def get_collection(self, name: str) -> list[Any]:
+        """:meth:`ScopedModule.get_collection` of the module that is running, below this scope."""
+        call = innermost("VariableScope.get_collection()")._call
+        return call.store.collection(name, self._name, call.collected or {})
+
+    def trainable_variables(self) -> list[Tensor]:
+        """The variables with a gradient below this scope, in the module that is running."""
+        return self.get_collection(TRAINABLE_VARIABLES)
+
+    def global_variables(self) -> list[Tensor]:
+        """The variables that are saved, below this scope, in the module that is running."""
+        return self.get_collection(GLOBAL_VARIABLES)
+
+    def local_variables(self) -> list[Tensor]:
+        """The variables that are not saved, below this scope, in the module that is running."""
+        return self.get_collection(LOCAL_VARIABLES)
+
+    def _jumped(self) -> bool:
+        return self._manager is not None and isinstance(self._manager._name_or_scope, VariableScope)
+
+    def __repr__(self) -> str:
+        return f"<VariableScope {self._name!r} reuse={self._reuse!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy, or a scope that went through pickle, is no record of an entering, just the path and the settings.
+        return _closed_scope, (self._name, self._reuse, {k: getattr(self._settings, k) for k in Settings.__slots__})
+
+
+def _closed_scope(name: str, reuse: Reuse, settings: dict[str, Any]) -> VariableScope:
+    scope = _new(VariableScope)
+    scope._name, scope._prefix, scope._reuse = name, name and name + "/", reuse
+    scope._settings = Settings().replace(**settings)
+    scope._manager = scope._parent = scope._previous = None
+    return scope
+
+
+_new = object.__new__
+_no_settings = Settings()
+
+
+def open_base(call: Call) -> VariableScope:
+    """Make the empty scope at the bottom of a call the current one."""
+    base = call.last = _new(VariableScope)
+    base._name = base._prefix = ""
+    base._reuse = False
+    base._settings = _no_settings
+    base._call = call
+    base._parent = base._previous = base._manager = None
+    thread.scope = base
+    return base
+
+
+def innermost(function: str) -> VariableScope:
+    """The innermost open scope of this thread, on behalf of a public function."""
+    scope = thread.scope
+    if scope is None:
+        raise NoActiveModuleError.of(function)
+    return scope
+
+
+def get_variable_scope() -> VariableScope:
+    """The innermost open scope of this thread (``tf.get_variable_scope``).
+
+    >>> from torchscope import ScopedModule, get_variable_scope, variable_scope
+    >>> def forward():
+    ...     with variable_scope("a"), variable_scope("b"):
+    ...         return get_variable_scope().name
+    >>> ScopedModule(forward)()
+    'a/b'
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+    """
+    return innermost("get_variable_scope()")
+
+
+class ScopeOptions(TypedDict, total=False):
+    """The keyword-only arguments of ``variable_scope``."""
+
+    initializer: Initializer
+    regularizer: Regularizer | None
+    device: DeviceLike | None
+    custom_getter: Getter | None
+    reuse: Reuse
+    dtype: torch.dtype | None
+    constraint: Constraint | None
+
+
+@show_options(ScopeOptions)
+class variable_scope:
+    """Open a scope for the variables that are got inside (``tf.variable_scope``).
+
+    A string nests: ``"b"`` inside ``a`` is ``a/b``. A :class:`VariableScope` jumps: its own path and settings become
+    current whatever is open, and the caller's come back on leaving. What is not given is inherited. One object may be
+    entered again and again, also while it is open. As a decorator it opens the scope anew in each call.
+
+    >>> from torchscope import ScopedModule, get_variable, variable_scope
+    >>> def dense(x, units):
+    ...     return x @ get_variable("kernel", [units, x.shape[-1]]).T
+    >>> def forward(x):
+    ...     with variable_scope("hidden"):
+    ...         x = dense(x, 4).relu()
+    ...     for _ in range(2):
+    ...         with variable_scope(None, default_name="block"):
+    ...             x = dense(x, 4)
+    ...     return x
+    >>> list(ScopedModule(forward).build(torch.ones(2, 3)).variables)
+    ['hidden/kernel', 'block/kernel', 'block_1/kernel']
+
+    Args:
+        name_or_scope: a name, which may hold slashes; a :class:`VariableScope`; ``""`` at the root for the root
+            itself; or ``None`` to use ``default_name``.
+        default_name: the name to open if ``name_or_scope`` is ``None``, made unique among the scopes that were opened
+            in the parent: ``conv``, ``conv_1``, ...
+        values: taken for TensorFlow's sake and not used: it names the inputs that choose a graph.
+        initializer, regularizer, dtype, device, constraint: defaults for the variables inside.
+        custom_getter: ``custom_getter(getter, name, *args, **kwargs)`` makes every variable inside; it is called
+            before an outer scope's getter and its ``getter`` is the outer one's.
+        reuse: ``True`` to share only, ``AUTO_REUSE`` to share or create. ``False`` and ``None`` inherit: sharing
+            cannot be turned off inside.
+
+    Raises:
+        InvalidNameError: the name cannot be a path.
+        NoActiveModuleError: entered while no module is running in this thread.
+        ScopeNestingError: left while it is not the innermost open scope.
+        ArgumentValueError: ``reuse`` together with a default name, or no such value of ``reuse``.
+    """
+
+    __slots__ = ("_default_name", "_name_or_scope", "_options", "_plain")
+
+    def __init__(
+        self,
+        name_or_scope: str | VariableScope | None,
+        default_name: str | None = None,
+        values: Any = None,
+        **options: Unpack[ScopeOptions],
+    ) -> None:
+        self._name_or_scope = name_or_scope
+        self._default_name = default_name
+        self._options = options
+        # A name and nothing else is the common case: it is checked here and opened without a further look.
+        self._plain = name_or_scope.__class__ is str and not options and bool(name_or_scope)
+        if not self._plain:
+            self._check()
+        elif not name_or_scope.isidentifier():  # type: ignore[union-attr]
+            _names.check(name_or_scope)
+
+    def __enter__(self) -> VariableScope:
+        outer = thread.scope
+        if not self._plain or outer is None:
+            return self._enter_with_care()
+        scope = _new(VariableScope)
+        scope._name = name = outer._prefix + self._name_or_scope  # type: ignore[operator]
+        scope._prefix = name + "/"
+        scope._reuse = outer._reuse
+        scope._settings = outer._settings
+        scope._call = call = outer._call
+        scope._parent = outer
+        scope._previous = call.last
+        scope._manager = self
+        call.last = thread.scope = scope
+        return scope
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        scope = thread.scope
+        if scope is None or scope._manager is not self:
+            raise self._nesting_error(scope)
+        thread.scope = scope._parent
+
+    # The rest is off the short way
+
+    def _check(self) -> None:
+        name, options = self._name_or_scope, self._options
+        refuse_unknown("variable_scope", options, ScopeOptions)
+        if name is None and self._default_name is None:
+            raise ArgumentTypeError.of("name_or_scope", None, "Give a name, a VariableScope or a default_name.")
+        if not isinstance(name, (str, VariableScope, type(None))):
+            raise ArgumentTypeError.of("name_or_scope", name, "Give a name, a VariableScope, or None.")
+        if not any(options.get("reuse") is allowed for allowed in (None, False, True, AUTO_REUSE)):
+            raise ArgumentValueError.of("reuse", options.get("reuse"), "Use True, False, None or AUTO_REUSE.")
+        if name is None:
+            _names.check(self._default_name)
+            if options.get("reuse"):
+                mend = "A default name opens a new scope, which has nothing to share. Give a name to share."
+                raise ArgumentValueError.of("reuse", options.get("reuse"), mend)
+        elif isinstance(name, str) and name:
+            _names.check(name)
+        self._overrides()  # a bad setting is told here, where it stands, not on entering
+
+    def _overrides(self) -> dict[str, Any]:
+        given = {name: value for name, value in self._options.items() if name != "reuse" and value is not None}
+        Settings().replace(**given)
+        return given
+
+    def _enter_with_care(self) -> VariableScope:
+        outer = innermost("variable_scope()")
+        call, name = outer._call, self._name_or_scope
+        reuse = self._options.get("reuse") or None
+        if isinstance(name, VariableScope):
+            origin, path = name, name._name
+        else:
+            origin = outer
+            if name == "" and outer._name:
+                problem = f"it is empty, and the root can be opened so only at the root, not inside '{outer._name}'"
+                raise InvalidNameError.of(name, problem)
+            relative = self._unique_name(outer) if name is None else name
+            path = outer._prefix + relative
+        scope = _new(VariableScope)
+        scope._name, scope._prefix = path, path and path + "/"
+        scope._reuse = reuse or origin._reuse
+        scope._settings = self._settings_on_top_of(origin._settings)
+        scope._call, scope._parent, scope._previous, scope._manager = call, outer, call.last, self
+        call.last = thread.scope = scope
+        return scope
+
+    def _settings_on_top_of(self, settings: Settings) -> Settings:
+        overrides = self._overrides() if self._options else None
+        if not overrides:
+            return settings
+        getter, outer_getter = overrides.get("custom_getter"), settings.custom_getter
+        if getter is not None and outer_getter is not None:
+            overrides["custom_getter"] = _compose(getter, outer_getter)
+        return settings.replace(**overrides)
+
+    def _unique_name(self, outer: VariableScope) -> str:
+        """The default name made unique; the same again when this object is entered again in the same call."""
+        assert self._default_name is not None
+        call = outer._call
+        if call.default_names is None:
+            base = outer
+            while base._parent is not None:
+                base = base._parent
+            call.default_names = (DefaultNames(base), {})
+        names, given = call.default_names
+        if self not in given:
+            given[self] = names.unique(call.last, outer, self._default_name)
+        return str(given[self])
+
+    def _nesting_error(self, found: VariableScope | None) -> ScopeNestingError:
+        name = self._name_or_scope
+        asked = name._name if isinstance(name, VariableScope) else name or self._default_name
+        return ScopeNestingError.of(f"scope {asked!r}", None if found is None else _described(found))
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorate a function: each call of it opens the scope anew."""
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            mend = "Its body runs after the scope is closed. Open the scope inside, around what has no yield or await."
+            raise ArgumentTypeError.of("the decorated function", function, mend)
+        name_or_scope, default_name, options = self._name_or_scope, self._default_name, self._options
+
+        @functools.wraps(function)
+        def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+            with variable_scope(name_or_scope, default_name, **options):
+                return function(*args, **kwargs)
+
+        return inside
+
+
+def _described(scope: VariableScope) -> str:
+    return f"'{scope._name}'" if scope._manager is not None else "the bottom of a call"
+
+
+def _compose(inner: Getter, outer: Getter) -> Getter:
+    def both(getter: Getter, name: str, *args: Any, **kwargs: Any) -> Any:
+        return inner(functools.partial(outer, getter), name, *args, **kwargs)
+
+    return both

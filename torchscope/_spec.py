@@ -1,0 +1,126 @@
+"""What a variable was declared as."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NoReturn
+
+import torch
+from torch import Tensor
+
+from .errors import ScopeError, VariableDtypeError, VariableKindError, VariableShapeError
+
+Kind = Literal["parameter", "buffer"]
+Initializer = Any  # a callable that fills a tensor, one that returns its value, or a constant
+Regularizer = Callable[[Tensor], Tensor | None]
+Constraint = Callable[[Tensor], Tensor | None]
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VariableSpec:
+    """What a variable was declared as; ``module.specs[path]`` is one.
+
+    The declaration stays as it was made, whatever becomes of the tensor: ``.half()``, sharding or pruning change the
+    tensor, and a later ``get_variable`` is still held against this shape and dtype. What is known of a variable lives
+    here, by path, because attributes put on a parameter are lost when it is copied or sharded.
+
+    >>> from torchscope import ScopedModule, get_variable
+    >>> model = ScopedModule(lambda: get_variable("w", [2, 3])).build()
+    >>> model.specs["w"].shape, model.specs["w"].dtype, model.specs["w"].trainable
+    ((2, 3), torch.float32, True)
+
+    Attributes:
+        path: the full name, ``"encoder/layer_0/weights"``.
+        shape: the declared shape, a tuple of ints.
+        dtype: the declared dtype.
+        kind: ``"parameter"``, or ``"buffer"`` where ``get_buffer`` made it.
+        trainable: whether it was declared to have a gradient.
+        persistent: whether it is part of the ``state_dict``.
+        initializer: what ``reset_parameters`` fills it with; ``None`` is the default of its dtype.
+        from_value: whether the initializer is the value itself, or a callable that returns it, rather than a filler.
+        regularizer, constraint: called with the variable by ``regularization_losses`` and ``apply_constraints``.
+        collections: the names of the collections it was declared to be in.
+        made_at: ``"file.py:12"``, the line that first asked for it; ``None`` if it came from a ``state_dict``.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    kind: Kind = "parameter"
+    trainable: bool = True
+    persistent: bool = True
+    initializer: Initializer = None
+    from_value: bool = False
+    regularizer: Regularizer | None = None
+    constraint: Constraint | None = None
+    collections: tuple[str, ...] = ("variables",)
+    made_at: str | None = None
+
+    def check(self, kind: Kind, shape: tuple[int, ...] | None, dtype: torch.dtype | None) -> None:
+        """Hold a later request against this declaration; an argument left out (``None``) is not checked."""
+        if kind != self.kind:
+            raise VariableKindError.of(self.path, kind, self.kind, self.made_at)
+        if shape is not None and shape != self.shape:
+            raise VariableShapeError.of(self.path, shape, self.shape, self.made_at)
+        if dtype is not None and dtype != self.dtype:
+            raise VariableDtypeError.of(self.path, dtype, self.dtype, self.made_at)
+
+    @property
+    def lost_callables(self) -> bool:
+        """Whether a callable of this spec did not survive pickling; the next ``get`` of the path brings it back."""
+        return any(isinstance(part, Unpicklable) for part in (self.initializer, self.regularizer, self.constraint))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> VariableSpec:
+        return self  # it never changes, and the callables it holds may not be copyable
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("initializer", "regularizer", "constraint"):
+            values[name] = _picklable(values[name], name, self.path)
+        return _spec_from, (values,)
+
+
+def _spec_from(values: dict[str, Any]) -> VariableSpec:
+    return VariableSpec(**values)
+
+
+class Unpicklable:
+    """Stands in a loaded spec for a callable that pickle could not store; calling it says so."""
+
+    def __init__(self, role: str, path: str, was: str) -> None:
+        self.role, self.path, self.was = role, path, was
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise ScopeError(
+            f"The {self.role} of '{self.path}' was {self.was}, which pickle could not store with the module.\n"
+            f"Call the module once, so that its code declares the {self.role} again, or use an importable function."
+        )
+
+    def __repr__(self) -> str:
+        return f"<lost {self.role}: {self.was}>"
+
+
+def _picklable(value: Any, role: str, path: str) -> Any:
+    if not callable(value):
+        return value
+    try:
+        pickle.dumps(value)
+    except Exception:  # pickle raises whatever the object's own methods do
+        return Unpicklable(role, path, repr(value))
+    return value
+
+
+def caller() -> str:
+    """``file:line`` of the nearest frame outside this package, the file relative to the working directory if below."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame = frame.f_back
+    file = frame.f_code.co_filename
+    below = os.getcwd() + os.sep
+    return f"{file.removeprefix(below)}:{frame.f_lineno}"

@@ -1,0 +1,320 @@
+"""Path to variable: create, return, check. The store knows no scopes; a :class:`Request` tells it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from . import _names
+from ._initialize import fill, gives_value, plain_mode, settle, value_of
+from ._parameter_dict import PathParameterDict, spec_of_tensor
+from ._request import Request
+from ._spec import VariableSpec, caller
+from ._tracing import refuse, tracer
+from .errors import (
+    InitializerError,
+    VariableDtypeError,
+    VariableExistsError,
+    VariableNotFoundError,
+)
+
+# The collections that follow from the declarations alone, under the strings of tf.GraphKeys.
+TRAINABLE_VARIABLES = "trainable_variables"
+GLOBAL_VARIABLES = "variables"
+LOCAL_VARIABLES = "local_variables"
+REGULARIZATION_LOSSES = "regularization_losses"
+
+
+class Asker(Protocol):
+    """What the store needs to know of the call that asks."""
+
+    got: dict[str, bool]
+    undo: list[tuple[str, Callable[[], None]]] | None
+    sets_built: bool
+
+
+class VariableStore(PathParameterDict):
+    """The variables of one root; it is ``module.variables``."""
+
+    def __init__(self, owner: str, *, seed: int | None, device: Any, dtype: torch.dtype | None) -> None:
+        super().__init__(owner)
+        self.seed = seed
+        self.device = device
+        self.dtype = dtype
+        self.building = 0  # how many `with module.building():` are open
+        self.settled = False  # built and none of those open: calls create nothing
+        self.from_strict_state_dict = False  # then a path that was not in it is missing, not new
+        self.provisional: set[str] = set()  # paths whose declaration the next get completes
+        self.tagged: dict[str, list[str]] = {}  # collection -> paths put in by add_to_collection
+        self.collected: dict[str, list[tuple[str, Any]]] = {}  # collection -> (scope, value), likewise
+        self.building_calls: list[Any] = []
+        self.first_values: dict[str, Tensor] | None = None  # during build(): created buffers, as initialized
+        self._path_of: dict[int, str] = {}
+
+    def set_built(self) -> None:
+        """From now on, calls return and create no more."""
+        self.built = True
+        if not self._parameters:
+            self._parameters = {}
+        self.settled = not self.building
+
+    def set_building(self, change: int) -> None:
+        """One more (1) or one fewer (-1) ``with module.building():`` is open."""
+        with self.lock:
+            self.building += change
+            self.settled = self.built and not self.building
+
+    # Answering requests
+
+    def answer(self, call: Asker, request: Request) -> Tensor:
+        """The variable of ``request.path``, by the rules of reuse, created if they allow it.
+
+        Raises:
+            VariableExistsError, VariableNotFoundError: what the rules of reuse say.
+            VariableShapeError, VariableDtypeError, VariableKindError: it is declared otherwise.
+            TracingError: it would have to be created while something is tracing.
+        """
+        if call.undo is None and call.got.get(request.path, True):
+            return self._answer(call, request)
+        with self.lock:
+            return self._answer(call, request)
+
+    def _answer(self, call: Asker, request: Request) -> Tensor:
+        path = request.path
+        spec, tensor = self.specs.get(path), self.find(path)
+        if call.got.get(path) and not request.reuse:
+            raise VariableExistsError.of(path, self.owner, spec.made_at if spec else None)
+        if spec is None or tensor is None:
+            tensor = self._create(call, request)
+        elif path in self.provisional and tracer() is None:
+            tensor = self._complete(call, request, spec, tensor)
+        else:
+            spec.check(request.kind, request.shape, request.dtype)
+        call.got[path] = True
+        return tensor
+
+    def _create(self, call: Asker, request: Request) -> Tensor:
+        path = request.path
+        if request.reuse is True:
+            raise VariableNotFoundError.of_reuse(path, self.owner, _names.nearest(path, self.specs))
+        tracing = tracer()
+        if tracing is not None:
+            refuse(path, self.owner, tracing)
+        if call.undo is None:
+            raise VariableNotFoundError.of_built(path, self.owner, _names.nearest(path, self.specs))
+        if self.from_strict_state_dict and request.persistent and call.sets_built and not self.building:
+            raise VariableNotFoundError.of_state_dict(path, self.owner, _names.nearest(path, self.specs))
+        spec, tensor = self._make(request)
+        if self.first_values is not None and spec.kind == "buffer":
+            self.first_values[path] = tensor.clone()
+        self.put(spec, tensor)
+        call.undo.append((path, lambda: self.drop(path)))
+        return tensor
+
+    def _make(self, request: Request) -> tuple[VariableSpec, Tensor]:
+        path, initializer = request.path, settle(request.initializer)
+        with plain_mode():
+            if request.shape is None:
+                value = value_of(path, initializer, request.dtype)
+                spec = self._spec_of(request, initializer, tuple(value.shape), value.dtype)
+            else:
+                dtype = request.dtype or request.default_dtype or self.default_dtype()
+                spec = self._spec_of(request, initializer, request.shape, dtype)
+            device = self.device if request.device is None else request.device
+            tensor = torch.empty(spec.shape, dtype=spec.dtype, device=device)
+            if type(tensor) is not Tensor:
+                refuse(path, self.owner, f"tensors of type {type(tensor).__name__}")
+            if request.shape is None:
+                tensor.copy_(value)
+            else:
+                fill(tensor, path, initializer, self.seed)
+            if spec.kind == "parameter":
+                tensor = nn.Parameter(tensor, requires_grad=spec.trainable)
+        return spec, tensor
+
+    def default_dtype(self) -> torch.dtype:
+        """The dtype of a variable that neither argument nor scope gives one: the module's, else torch's default."""
+        return self.dtype or torch.get_default_dtype()
+
+    def _spec_of(self, request: Request, initializer: Any, shape: tuple[int, ...], dtype: torch.dtype) -> VariableSpec:
+        differentiable = dtype.is_floating_point or dtype.is_complex
+        if request.trainable and not differentiable:
+            raise VariableDtypeError.of_trainable(request.path, dtype)
+        collections = request.collections
+        if collections is None:
+            collections = (GLOBAL_VARIABLES if request.persistent else LOCAL_VARIABLES,)
+        return VariableSpec(
+            path=request.path,
+            shape=shape,
+            dtype=dtype,
+            kind=request.kind,
+            trainable=differentiable if request.trainable is None else request.trainable,
+            persistent=request.persistent,
+            initializer=initializer,
+            from_value=request.shape is None and gives_value(initializer),
+            regularizer=request.regularizer,
+            constraint=request.constraint,
+            collections=collections,
+            made_at=caller(),
+        )
+
+    def _complete(self, call: Asker, request: Request, spec: VariableSpec, tensor: Tensor) -> Tensor:
+        """Declare in full a variable that came from a state_dict, or whose callables pickle lost."""
+        path, requires_grad = request.path, tensor.requires_grad
+        undeclared = spec.made_at is None
+        spec.check(request.kind if not undeclared else spec.kind, request.shape, request.dtype)
+        full = self._spec_of(request, settle(request.initializer), spec.shape, spec.dtype)
+
+        def undo() -> None:
+            self.drop(path)
+            self.put(spec, tensor.requires_grad_(requires_grad))
+            self.provisional.add(path)
+
+        if undeclared and request.kind == "buffer":
+            tensor = tensor.detach()
+        elif undeclared and request.trainable is False:
+            tensor.requires_grad_(False)
+        self.put(full, tensor)
+        self.provisional.discard(path)
+        if call.undo is not None:
+            call.undo.append((path, undo))
+        return tensor
+
+    def drop(self, path: str) -> None:
+        self.provisional.discard(path)
+        super().drop(path)
+
+    # As a part of the module tree
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Convert the variables, and remember where to and to what, for those that are not made yet."""
+        super()._apply(fn, recurse)
+        probe = torch.empty(0, dtype=self.dtype, device=self.device)
+        moved = fn(probe)
+        if moved.dtype != probe.dtype:
+            self.dtype = moved.dtype
+        if moved.device != probe.device:
+            self.device = moved.device
+        return self
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, *lists: Any
+    ) -> None:
+        """Load; a store that was never built first makes its variables from what is there."""
+        if not self.built:
+            with self.lock:
+                self._make_from(state_dict, prefix, strict)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)
+
+    def _make_from(self, state_dict: Any, prefix: str, strict: bool) -> None:
+        for key, tensor in state_dict.items():
+            path = key.removeprefix(prefix)
+            if not key.startswith(prefix) or path in self.specs or not isinstance(tensor, Tensor):
+                continue
+            try:
+                _names.check(path)
+            except ValueError:
+                continue  # torch reports it as an unexpected key
+            with plain_mode():
+                differentiable = tensor.is_floating_point() or tensor.is_complex()
+                dtype = self.dtype if self.dtype and tensor.is_floating_point() else tensor.dtype
+                made = nn.Parameter(torch.empty(tensor.shape, dtype=dtype, device=self.device), differentiable)
+            self.put(spec_of_tensor(path, made), made)
+            self.provisional.add(path)
+            self.from_strict_state_dict = strict
+
+    def _replicate_for_data_parallel(self) -> VariableStore:
+        replica: VariableStore = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+        replica.__class__ = _Replica
+        return replica
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.update(building=0, building_calls=[], collected={}, _path_of={}, settled=self.built)
+        state["provisional"] = self.provisional.copy()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.provisional |= {path for path, spec in self.specs.items() if spec.lost_callables}
+
+    # Everything at once
+
+    def select(self, scope: str = "") -> Iterator[tuple[VariableSpec, Tensor]]:
+        """The variables that ``scope``, a path or a glob, selects, in the order of their creation."""
+        selected = _names.selector(scope)
+        for path, spec in list(self.specs.items()):
+            if selected(path):
+                yield spec, self[path]
+
+    def path_of(self, variable: Tensor) -> str:
+        """The path of this very tensor.
+
+        Raises:
+            VariableNotFoundError: none of the variables is this object.
+        """
+        path = self._path_of.get(id(variable))
+        if path is None or self.find(path) is not variable:
+            self._path_of = {id(self.find(path)): path for path in list(self.specs)}
+            path = self._path_of.get(id(variable))
+        if path is None:
+            raise VariableNotFoundError.of_tensor(self.owner)
+        return path
+
+    def collection(self, name: str, scope: str, loose: dict[str, list[tuple[str, Any]]]) -> list[Any]:
+        """What is in a collection below ``scope``: variables first, then the values in ``loose``."""
+        if name == TRAINABLE_VARIABLES:
+            return [variable for _, variable in self.select(scope) if variable.requires_grad]
+        if name == REGULARIZATION_LOSSES:
+            return self.regularization_losses(scope)
+        tagged = self.tagged.get(name, ())
+        variables = [
+            variable for spec, variable in self.select(scope) if name in spec.collections or spec.path in tagged
+        ]
+        selected = _names.selector(scope)
+        return variables + [value for where, value in loose.get(name, ()) if selected(where)]
+
+    def regularization_losses(self, scope: str) -> list[Tensor]:
+        """One loss per regularized variable, computed from today's values."""
+        losses = (spec.regularizer(tensor) for spec, tensor in self.select(scope) if spec.regularizer is not None)
+        return [loss for loss in losses if loss is not None]
+
+    def apply_constraints(self) -> None:
+        """Project in place every variable that was declared with a constraint."""
+        with torch.no_grad():
+            for spec, variable in self.select():
+                if spec.constraint is not None:
+                    projected = spec.constraint(variable)
+                    if projected is not None and projected is not variable:
+                        variable.copy_(projected)
+
+    def reset(self) -> None:
+        """Fill every variable anew, in place, as its declaration says."""
+        unknown = [path for path in self.specs if path in self.provisional]
+        if unknown:
+            problem = f"{len(unknown)} variables of {self.owner} have no known initializer, this one first"
+            mend = "They came from a state_dict, or pickle lost the function: call the module once before resetting."
+            raise InitializerError.of(unknown[0], problem, mend)
+        with plain_mode():
+            for spec, variable in self.select():
+                if spec.from_value:
+                    variable.copy_(value_of(spec.path, spec.initializer, None))
+                else:
+                    fill(variable.detach(), spec.path, spec.initializer, self.seed)
+
+
+class _Replica(VariableStore):
+    """A replica made by ``torch.nn.parallel.replicate``, which sets tensors as attributes: ``training`` would break."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Tensor):
+            (self._buffers if name in self._buffers else self._parameters)[name] = value  # type: ignore[assignment]
+        else:
+            super().__setattr__(name, value)
+
+    def _create(self, call: Asker, request: Request) -> Tensor:
+        refuse(request.path, self.owner, "DataParallel, whose replicas are thrown away after each call")
+        raise AssertionError

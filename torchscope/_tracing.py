@@ -1,0 +1,39 @@
+"""Whether something is tracing: then nothing may be created, for what tensors hold is not real."""
+
+from __future__ import annotations
+
+import torch
+from torch._C import _functorch, _get_dispatch_mode, _TorchDispatchModeKey
+
+from .errors import TracingError
+
+
+def tracer() -> str | None:
+    """The name of what is tracing the code that runs now, or ``None``.
+
+    ``torch.func`` transforms count: a tensor made inside ``vmap`` or ``grad`` belongs to the transform.
+    """
+    if torch.compiler.is_compiling():
+        return "torch.compile or torch.export"
+    if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        return "torch.jit.trace"
+    if _get_dispatch_mode(_TorchDispatchModeKey.FAKE) is not None:
+        return "fake tensors"
+    if _get_dispatch_mode(_TorchDispatchModeKey.PROXY) is not None:
+        return "make_fx"
+    if _functorch.peek_interpreter_stack() is not None:
+        return "a torch.func transform (vmap, grad, jvp, ...)"
+    if torch.fx._symbolic_trace.is_fx_symbolic_tracing():
+        return "torch.fx.symbolic_trace"
+    return None
+
+
+def refuse(path: str, owner: str, tracer: str) -> None:
+    """Say "build first", also from inside code that ``torch.compile`` is tracing."""
+    raise TracingError.of(path, owner, tracer)
+
+
+# Dynamo calls a function marked so while it traces, and lets what it raises through to the user; of an exception that
+# it traced itself it would only say that it observed one. This is what torch.compiler.assume_constant_result does;
+# calling that would import all of Dynamo.
+refuse._dynamo_marked_constant = True  # type: ignore[attr-defined]

@@ -1,0 +1,154 @@
+"""``get_variable`` and its kin: what a function calls where it uses a variable."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+
+import torch
+
+from ._getter import ask
+from ._request import BufferOptions, Shape, VariableOptions, refuse_unknown, show_options
+from ._scope import innermost, thread
+from ._spec import Initializer
+from .errors import NoActiveModuleError
+
+
+@show_options(VariableOptions)
+def get_variable(
+    name: str,
+    shape: Shape | None = None,
+    dtype: torch.dtype | None = None,
+    initializer: Initializer = None,
+    **options: Unpack[VariableOptions],
+) -> Any:
+    """The parameter of this name in the scopes that are open: returned, shared or created as they say.
+
+    The rules are those of TensorFlow 1's ``tf.get_variable``, with each call of the module as a fresh graph: the first
+    get of a path in a call returns the parameter (or creates it, while the module is not built yet), a second one
+    needs a scope with ``reuse``.
+
+    >>> from torchscope import ScopedModule, get_variable, variable_scope
+    >>> def dense(x, units):
+    ...     kernel = get_variable("kernel", [units, x.shape[-1]])
+    ...     return x @ kernel.T
+    >>> def forward(x):
+    ...     with variable_scope("layer") as scope:
+    ...         x = dense(x, 3)
+    ...         scope.reuse_variables()
+    ...         return dense(x, 3)                     # the same kernel again
+    >>> model = ScopedModule(forward, seed=0).build(torch.ones(2, 3))
+    >>> {path: tuple(variable.shape) for path, variable in model.variables.items()}
+    {'layer/kernel': (3, 3)}
+
+    Args:
+        name: the name in the current scope, which may hold slashes.
+        shape: ints, or one int for a vector. Left out, an existing variable is not checked, and a new one takes the
+            shape of its initializer's value.
+        dtype: by default the scope's, else the module's, else torch's default. Left out, it is not checked.
+        initializer: a callable that fills a tensor in place; or, without a shape, a constant (tensor, array or
+            number) or a callable that returns one. By default the scope's, else Glorot uniform for floating dtypes and
+            zeros for integers and bool.
+        regularizer: a function of the variable that returns its loss; see ``ScopedModule.regularization_losses``.
+        trainable: whether it has a gradient; by default if its dtype is floating or complex.
+        collections: names of the collections it is in; ``["variables"]`` by default.
+        device: by default the scope's, else the module's, else torch's default.
+        custom_getter: used for this variable instead of the scope's.
+        constraint: a function of the variable that returns its projection; see ``ScopedModule.apply_constraints``.
+
+    Returns:
+        The ``nn.Parameter``; with a custom getter, whatever that returns.
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+        InvalidNameError: the name cannot be part of a path.
+        VariableExistsError: the path was got in this call before, and the scope does not reuse.
+        VariableNotFoundError: the path does not exist, and the scope only reuses or the module is built.
+        VariableShapeError, VariableDtypeError, VariableKindError: it was declared otherwise.
+        InitializerError: the initializer cannot fill the tensor.
+        TracingError: it would have to be created while something is tracing.
+    """
+    scope = thread.scope
+    if scope is None:
+        raise NoActiveModuleError.of("get_variable()")
+    call = scope._call
+    if options or scope._settings.custom_getter is not None or name.__class__ is not str:
+        return _get_variable_with_care(scope, name, shape, dtype, initializer, options)
+    path = scope._prefix + name
+    variable = call.parameters.get(path)
+    if (
+        variable is None
+        or (path in call.got and not scope._reuse)
+        or (shape is not None and (shape.__class__ is int or tuple(shape) != call.specs[path].shape))
+        or (dtype is not None and dtype is not call.specs[path].dtype)
+        or (initializer is not None and not callable(initializer))
+    ):
+        return _get_variable_with_care(scope, name, shape, dtype, initializer, options)
+    call.got[path] = True
+    return variable
+
+
+def _get_variable_with_care(
+    scope: Any, name: str, shape: Any, dtype: Any, initializer: Any, options: VariableOptions
+) -> Any:
+    """All that is not an existing, undisputed variable: creation, getters, options and errors."""
+    refuse_unknown("get_variable", options, VariableOptions)
+    return ask(scope, scope._call, "parameter", name, shape, dtype, initializer, options)
+
+
+@show_options(BufferOptions)
+def get_buffer(
+    name: str,
+    shape: Shape | None = None,
+    dtype: torch.dtype | None = None,
+    initializer: Initializer = None,
+    **options: Unpack[BufferOptions],
+) -> Any:
+    """The buffer of this name in the scopes that are open: state that no optimizer trains.
+
+    Running means, counters and caches are buffers: same paths, same rules of reuse and same ``variables.<path>`` key
+    in the ``state_dict`` as a parameter's. Change it in place.
+
+    >>> from torchscope import ScopedModule, get_buffer, zeros_initializer
+    >>> def forward(x):
+    ...     mean = get_buffer("mean", [x.shape[-1]], initializer=zeros_initializer())
+    ...     mean.lerp_(x.mean(0), 0.1)
+    ...     return x - mean
+    >>> model = ScopedModule(forward).build(torch.ones(2, 3))
+    >>> _ = model(torch.ones(2, 3))
+    >>> model.variables["mean"]
+    tensor([0.1000, 0.1000, 0.1000])
+
+    Args:
+        name, shape, dtype, initializer, device: as in :func:`get_variable`.
+        persistent: whether it is part of the ``state_dict``.
+
+    Returns:
+        The buffer, a plain ``Tensor``; with a custom getter, whatever that returns.
+
+    Raises:
+        VariableKindError: a parameter lives at this path.
+        ScopeError: the other kinds, as :func:`get_variable`.
+    """
+    scope = innermost("get_buffer()")
+    refuse_unknown("get_buffer", options, BufferOptions)
+    return ask(scope, scope._call, "buffer", name, shape, dtype, initializer, options)
+
+
+def get_local_variable(
+    name: str,
+    shape: Shape | None = None,
+    dtype: torch.dtype | None = None,
+    initializer: Initializer = None,
+    *,
+    device: torch.device | str | int | None = None,
+) -> Any:
+    """A buffer that is not saved: :func:`get_buffer` with ``persistent=False`` (``tf.get_local_variable``).
+
+    >>> from torchscope import ScopedModule, get_local_variable
+    >>> model = ScopedModule(lambda: get_local_variable("seen", [], torch.int64)).build()
+    >>> list(model.variables), list(model.state_dict())
+    (['seen'], [])
+    """
+    scope = innermost("get_local_variable()")
+    options: BufferOptions = {"persistent": False, "device": device}
+    return ask(scope, scope._call, "buffer", name, shape, dtype, initializer, options)

@@ -1,0 +1,394 @@
+"""Every error that torchscope raises, each with a wrong and a right example.
+
+All of them are :class:`ScopeError`. Each kind is also the builtin error that TensorFlow 1 raises in the same place, so
+``except ValueError`` in ported code goes on working. A message says what was asked, what was found and how to mend it.
+The classes are built by their ``of`` method, which takes the facts and writes the sentence; the facts that a program
+may want (``path``, ``scope``) stay on the error as attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+
+class ScopeError(Exception):
+    """The base of every error of this library: ``except torchscope.ScopeError`` catches them all."""
+
+    path: str | None = None
+    """The path that it is about, if it is about one."""
+
+    @classmethod
+    def _said(cls, *lines: str, **facts: Any) -> Self:
+        # The message is the only constructor argument, so that pickle and torch's own re-raising from worker threads
+        # (which call `type(error)(message)`) keep the kind of the error.
+        error = cls("\n".join(line for line in lines if line))
+        error.__dict__.update(facts)
+        return error
+
+
+def _made(made_at: str | None) -> str:
+    return f" (made at {made_at})" if made_at else ""
+
+
+def _nearest(nearest: Iterable[str]) -> str:
+    quoted = ", ".join(f"'{path}'" for path in nearest)
+    return f"The nearest existing paths: {quoted}." if quoted else ""
+
+
+class NoActiveModuleError(ScopeError, RuntimeError):
+    """A function that needs a root was called while none was active.
+
+    Wrong::
+
+        w = get_variable("w", [3])                    # whose variable would it be?
+
+    Right::
+
+        model = ScopedModule(lambda: get_variable("w", [3]))
+        model()                                       # or: with model.as_default(): ...
+    """
+
+    @classmethod
+    def of(cls, function: str) -> Self:
+        return cls._said(
+            f"{function} needs a module that owns the variables, and none is active in this thread.",
+            "Call it inside the forward of a ScopedModule, inside a method marked @scoped, or inside "
+            "`with module.as_default():`. A new thread starts with no active module.",
+        )
+
+
+class NotBuiltError(ScopeError, RuntimeError):
+    """The parameters of a module were asked for before it made any.
+
+    Wrong::
+
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)    # would train nothing
+
+    Right::
+
+        model.build(example_input)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    """
+
+    @classmethod
+    def of(cls, owner: str) -> Self:
+        return cls._said(
+            f"{owner} was never built and holds no variable yet: an optimizer made from its parameters now would "
+            "train nothing.",
+            "Build it first with module.build(*example_inputs), call it once, or load a state_dict.",
+        )
+
+
+class TracingError(ScopeError, RuntimeError):
+    """A variable would have been created while something was tracing.
+
+    Wrong::
+
+        compiled = torch.compile(model, fullgraph=True)
+        compiled(x)                                   # the first call would make the variables inside the graph
+
+    Right::
+
+        model.build(x)
+        torch.compile(model, fullgraph=True)(x)
+    """
+
+    @classmethod
+    def of(cls, path: str, owner: str, tracer: str) -> Self:
+        return cls._said(
+            f"'{path}' of {owner} does not exist yet and cannot be created under {tracer}.",
+            "Build the module first, outside of it: module.build(*example_inputs).",
+            path=path,
+        )
+
+
+class VariableExistsError(ScopeError, ValueError):
+    """A path was got twice in one call without reuse.
+
+    Wrong::
+
+        with variable_scope("conv"):
+            a = get_variable("w", [3])
+            b = get_variable("w", [3])                # by accident, or meant to be shared?
+
+    Right::
+
+        with variable_scope("conv") as scope:
+            a = get_variable("w", [3])
+            scope.reuse_variables()
+            b = get_variable("w", [3])                # a is b
+    """
+
+    @classmethod
+    def of(cls, path: str, owner: str, made_at: str | None) -> Self:
+        return cls._said(
+            f"'{path}' was already got in this call of {owner}{_made(made_at)}.",
+            "To share it, open its scope with reuse=True or call scope.reuse_variables(). To make a second one, open "
+            "another scope.",
+            path=path,
+        )
+
+
+class VariableNotFoundError(ScopeError, ValueError):
+    """A path was asked for that does not exist and may not be created here.
+
+    Wrong::
+
+        with variable_scope("conv", reuse=True):
+            get_variable("w", [3])                    # nothing made conv/w before
+
+    Right::
+
+        with variable_scope("conv"):
+            get_variable("w", [3])
+        with variable_scope("conv", reuse=True):
+            get_variable("w", [3])
+    """
+
+    @classmethod
+    def of_reuse(cls, path: str, owner: str, nearest: Iterable[str]) -> Self:
+        return cls._said(
+            f"'{path}' does not exist in {owner}, and its scope has reuse=True, which never creates.",
+            _nearest(nearest),
+            "To create it, get it first in a scope without reuse, or open the scope with reuse=AUTO_REUSE.",
+            path=path,
+        )
+
+    @classmethod
+    def of_built(cls, path: str, owner: str, nearest: Iterable[str]) -> Self:
+        return cls._said(
+            f"'{path}' does not exist in {owner}, which is already built: an optimizer made earlier would never "
+            "train it.",
+            _nearest(nearest),
+            "To add it on purpose, run the call inside `with module.building():`.",
+            path=path,
+        )
+
+    @classmethod
+    def of_state_dict(cls, path: str, owner: str, nearest: Iterable[str]) -> Self:
+        return cls._said(
+            f"'{path}' was not in the state_dict that {owner} was made from (loaded with strict=True).",
+            _nearest(nearest),
+            "To have it initialized instead, load with strict=False, or call inside `with module.building():`.",
+            path=path,
+        )
+
+    @classmethod
+    def of_tensor(cls, owner: str) -> Self:
+        return cls._said(
+            f"That tensor is no variable of {owner}: none of its variables is the same object.",
+            "Names go by identity. Pass the parameter or buffer itself, not a copy, view or cast of it; a variable of "
+            "a nested ScopedModule is named by that module.",
+        )
+
+
+class VariableShapeError(ScopeError, ValueError):
+    """A variable was asked for in another shape than the one it was declared with, or in no usable shape.
+
+    Wrong::
+
+        get_variable("w", [3, 4])
+        with variable_scope("", reuse=True):
+            get_variable("w", [4, 3])
+
+    Right::
+
+        with variable_scope("", reuse=True):
+            get_variable("w", [3, 4])                 # or leave the shape out: get_variable("w")
+    """
+
+    @classmethod
+    def of(cls, path: str, asked: object, found: object, made_at: str | None) -> Self:
+        return cls._said(
+            f"'{path}': asked for shape {asked}, found shape {found}{_made(made_at)}.",
+            "Ask for the shape it was declared with, leave the shape out, or open another scope for a second variable.",
+            path=path,
+        )
+
+    @classmethod
+    def of_missing(cls, path: str) -> Self:
+        return cls._said(
+            f"'{path}' does not exist yet and was asked for without a shape, so there is nothing to create it from.",
+            "Give a shape, a constant as the initializer, or an initializer that returns its value when called "
+            "without arguments.",
+            path=path,
+        )
+
+    @classmethod
+    def of_invalid(cls, path: str, asked: object) -> Self:
+        return cls._said(
+            f"'{path}': {asked!r} is no shape: a shape is an int or a sequence of ints that are not negative.",
+            "For a shape that is not known before, get the variable where its input is at hand: "
+            'get_variable("w", [out, x.shape[-1]]).',
+            path=path,
+        )
+
+    @classmethod
+    def of_constant(cls, path: str, asked: object) -> Self:
+        return cls._said(
+            f"'{path}': asked for shape {asked}, but the initializer is a constant, which has a shape of its own.",
+            "Leave the shape out, or use constant_initializer(value) to fill a given shape.",
+            path=path,
+        )
+
+
+class VariableDtypeError(ScopeError, ValueError):
+    """A variable was asked for in another dtype than the one it was declared with, or in one that cannot be.
+
+    Wrong::
+
+        get_variable("steps", [], torch.int64, trainable=True)    # integers have no gradient
+
+    Right::
+
+        get_variable("steps", [], torch.int64)                    # trainable=None: not trainable
+    """
+
+    @classmethod
+    def of(cls, path: str, asked: object, found: object, made_at: str | None) -> Self:
+        return cls._said(
+            f"'{path}': asked for dtype {asked}, found dtype {found}{_made(made_at)}.",
+            "Ask for the dtype it was declared with, leave the dtype out, or convert the result with .to(dtype).",
+            path=path,
+        )
+
+    @classmethod
+    def of_constant(cls, path: str, asked: object, found: object) -> Self:
+        return cls._said(
+            f"'{path}': asked for dtype {asked}, but the initializer is a constant of dtype {found}.",
+            f"Leave the dtype out, or give the constant as a tensor: torch.tensor(value, dtype={asked}).",
+            path=path,
+        )
+
+    @classmethod
+    def of_trainable(cls, path: str, dtype: object) -> Self:
+        return cls._said(
+            f"'{path}': asked for trainable=True with dtype {dtype}, which can have no gradient.",
+            "Use a floating or complex dtype, or leave trainable out.",
+            path=path,
+        )
+
+
+class VariableKindError(ScopeError, TypeError):
+    """A path was asked for as one kind of thing and holds another: parameter and buffer do not share a path.
+
+    Wrong::
+
+        get_variable("mean", [3])
+        with variable_scope("", reuse=True):
+            get_buffer("mean", [3])
+
+    Right::
+
+        get_buffer("mean", [3])
+        with variable_scope("", reuse=True):
+            get_buffer("mean", [3])
+    """
+
+    @classmethod
+    def of(cls, path: str, asked: str, found: str, made_at: str | None) -> Self:
+        return cls._said(
+            f"'{path}': asked for a {asked}, found a {found}{_made(made_at)}.",
+            "A path is one thing: ask for it by the function that made it (get_variable makes parameters, get_buffer "
+            "makes buffers), or choose another name.",
+            path=path,
+        )
+
+
+class InvalidNameError(ScopeError, ValueError):
+    """A name of a variable or scope that cannot be a path.
+
+    Wrong::
+
+        get_variable("layer.0/w", [3])                # a dot would split the key of the state_dict
+
+    Right::
+
+        get_variable("layer_0/w", [3])
+    """
+
+    @classmethod
+    def of(cls, name: object, problem: str) -> Self:
+        return cls._said(
+            f"{name!r} is no valid name: {problem}.",
+            "A name is one or more segments between single slashes, each non-empty, without '.', ':', white space or "
+            "control characters: 'encoder/layer_0/weights'.",
+        )
+
+
+class ScopeNestingError(ScopeError, RuntimeError):
+    """A scope was left while it was not the innermost open one.
+
+    Wrong::
+
+        outer, inner = variable_scope("a"), variable_scope("b")
+        outer.__enter__(); inner.__enter__()
+        outer.__exit__(None, None, None)              # inner is still open
+
+    Right::
+
+        with variable_scope("a"):
+            with variable_scope("b"):
+                ...
+    """
+
+    @classmethod
+    def of(cls, leaving: str, innermost: str | None) -> Self:
+        found = f"the innermost open scope is {innermost}" if innermost else "no scope is open in this thread"
+        return cls._said(
+            f"Cannot leave {leaving}: {found}.",
+            "Scopes close in the reverse order of opening, in the thread that opened them. A generator or coroutine "
+            "that holds a scope open while others run breaks this: close the scope before every yield or await.",
+        )
+
+
+class InitializerError(ScopeError, ValueError):
+    """An initializer that cannot initialize: missing, of a wrong kind, or one that does not fill its tensor.
+
+    Wrong::
+
+        get_variable("w", [3], initializer=lambda t: torch.ones_like(t))    # makes another tensor
+
+    Right::
+
+        get_variable("w", [3], initializer=lambda t: t.fill_(1.0))          # or torch.nn.init.ones_
+    """
+
+    @classmethod
+    def of(cls, path: str, problem: str, mend: str) -> Self:
+        return cls._said(f"'{path}': {problem}.", mend, path=path)
+
+
+class ArgumentValueError(ScopeError, ValueError):
+    """An argument has a value that no rule allows; the message says which ones are.
+
+    Wrong::
+
+        variable_scope("a", reuse="yes")
+
+    Right::
+
+        variable_scope("a", reuse=True)
+    """
+
+    @classmethod
+    def of(cls, argument: str, asked: object, mend: str) -> Self:
+        return cls._said(f"{argument}={asked!r} is not allowed here.", mend)
+
+
+class ArgumentTypeError(ScopeError, TypeError):
+    """An argument is of a type that cannot serve; the message says which ones can.
+
+    Wrong::
+
+        variable_scope(3)
+
+    Right::
+
+        variable_scope("layer_3")
+    """
+
+    @classmethod
+    def of(cls, argument: str, asked: object, mend: str) -> Self:
+        return cls._said(f"{argument} cannot be {asked!r}, of type {type(asked).__name__}.", mend)
