@@ -107,6 +107,16 @@ class PathParameterDict(nn.ParameterDict):
         with self.lock:
             self.drop(key)
 
+    # The module: a path must never be taken for an attribute, nor an attribute for a path
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Tensor):
+            (self._buffers if name in self._buffers else self._parameters)[name] = value  # type: ignore[assignment]
+        elif isinstance(value, nn.Module):
+            super().__setattr__(name, value)
+        else:  # nn.Module refuses `self.training = True` where a parameter is called "training"
+            object.__setattr__(self, name, value)
+
     # The module: torch's own walks over `_parameters` find nothing wrong with an empty store
 
     @contextmanager

@@ -123,8 +123,7 @@ class VariableStore(PathParameterDict):
             else:
                 dtype = request.dtype or request.default_dtype or self.default_dtype()
                 spec = self._spec_of(request, initializer, request.shape, dtype)
-            device = self.device if request.device is None else request.device
-            tensor = torch.empty(spec.shape, dtype=spec.dtype, device=device)
+            tensor = self._empty(request, spec.shape, spec.dtype)
             if type(tensor) is not Tensor:
                 refuse(path, self.owner, f"tensors of type {type(tensor).__name__}")
             if request.shape is None:
@@ -134,6 +133,9 @@ class VariableStore(PathParameterDict):
             if spec.kind == "parameter":
                 tensor = nn.Parameter(tensor, requires_grad=spec.trainable)
         return spec, tensor
+
+    def _empty(self, request: Request, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=self.device if request.device is None else request.device)
 
     def default_dtype(self) -> torch.dtype:
         """The dtype of a variable that neither argument nor scope gives one: the module's, else torch's default."""
@@ -307,13 +309,7 @@ class VariableStore(PathParameterDict):
 
 
 class _Replica(VariableStore):
-    """A replica made by ``torch.nn.parallel.replicate``, which sets tensors as attributes: ``training`` would break."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Tensor):
-            (self._buffers if name in self._buffers else self._parameters)[name] = value  # type: ignore[assignment]
-        else:
-            super().__setattr__(name, value)
+    """A replica made by ``torch.nn.parallel.replicate``: it holds copies on another device for the time of a call."""
 
     def _create(self, call: Asker, request: Request) -> Tensor:
         refuse(request.path, self.owner, "DataParallel, whose replicas are thrown away after each call")

@@ -1,0 +1,163 @@
+"""Default names; the expected lists are TensorFlow 2.21's, run as a TF1 graph with the same lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from torchscope import AUTO_REUSE, ArgumentValueError, ScopedModule, get_variable_scope, variable_scope
+from torchscope._default_name import DefaultNames
+
+
+def opened(default_name: str) -> str:
+    with variable_scope(None, default_name) as scope:
+        return scope.name
+
+
+def visit(name: str) -> None:
+    with variable_scope(name):
+        pass
+
+
+def in_a_row() -> list[str]:
+    return [opened("c"), opened("c"), opened("c")]
+
+
+def after_an_explicit_one() -> list[str]:
+    visit("c")
+    return [opened("c"), opened("c")]
+
+
+def counts_start_again_when_the_parent_is_left() -> list[str]:
+    names = []
+    for _ in range(2):
+        with variable_scope("a"):
+            names += [opened("c"), opened("c")]
+    return names
+
+
+def slash_in_an_explicit_name_counts_below() -> list[str]:
+    visit("a/b")
+    with variable_scope("a"):
+        names = [opened("b")]
+    visit("a")
+    return [*names, opened("a/b")]
+
+
+def root_does_not_forget() -> list[str]:
+    with variable_scope(""):
+        names = [opened("c")]
+        visit("d")
+    return [*names, opened("c"), opened("d")]
+
+
+def jump_restores_the_counts() -> list[str]:
+    with variable_scope("a") as scope:
+        pass
+    names = []
+    with variable_scope("x"):
+        with variable_scope(scope):
+            names += [opened("d"), opened("d")]
+        with variable_scope(scope):
+            names += [opened("d")]
+    with variable_scope("a"):
+        return [*names, opened("d")]
+
+
+def jump_to_itself() -> list[str]:
+    with variable_scope("a") as scope:
+        names = [opened("d")]
+        with variable_scope(scope):
+            names += [opened("d")]
+        return [*names, opened("d")]
+
+
+def a_name_that_looks_like_an_index() -> list[str]:
+    visit("c_1")
+    return [opened("c"), opened("c"), opened("c")]
+
+
+def one_object_again() -> list[str]:
+    again = variable_scope(None, "c")
+    names = []
+    for _ in range(2):
+        with again as scope:
+            names.append(scope.name)
+    names.append(opened("c"))
+    with variable_scope("o"), again as scope:
+        names.append(scope.name)
+    return names
+
+
+CASES: dict[Callable[[], list[str]], list[str]] = {
+    in_a_row: ["c", "c_1", "c_2"],
+    after_an_explicit_one: ["c_1", "c_2"],
+    counts_start_again_when_the_parent_is_left: ["a/c", "a/c_1", "a/c", "a/c_1"],
+    slash_in_an_explicit_name_counts_below: ["a/b_1", "a/b"],
+    root_does_not_forget: ["c", "c_1", "d_1"],
+    jump_restores_the_counts: ["a/d", "a/d_1", "a/d", "a/d"],
+    jump_to_itself: ["a/d", "a/d_1", "a/d_1"],
+    a_name_that_looks_like_an_index: ["c", "c_2", "c_3"],
+    one_object_again: ["c", "c", "c_1", "o/c"],
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_default_names_are_tensorflows_in_every_call(case: Callable[[], list[str]]) -> None:
+    model = ScopedModule(case)
+    assert [model() for _ in range(3)] == [CASES[case]] * 3
+
+
+@pytest.mark.parametrize("reuse", [True, AUTO_REUSE])
+def test_a_default_name_has_nothing_to_reuse(reuse: object) -> None:
+    with pytest.raises(ArgumentValueError, match="A default name opens a new scope, which has nothing to share"):
+        variable_scope(None, "c", reuse=reuse)  # type: ignore[arg-type]
+
+
+def test_the_name_wins_over_the_default_name() -> None:
+    def forward() -> str:
+        with variable_scope("y", "x") as scope:
+            return scope.name
+
+    assert ScopedModule(forward)() == "y"
+
+
+@given(st.lists(st.sampled_from(["a", "b", "a_1", "up", "down"]), max_size=30))
+def test_default_names_are_unique_among_the_open_parents_children(program: list[str]) -> None:
+    def run(steps: list[str], inside: set[str]) -> None:
+        while steps:
+            step = steps.pop()
+            if step == "up":
+                return
+            if step == "down":
+                with variable_scope(None, "d") as scope:
+                    assert scope.name not in inside
+                    inside.add(scope.name)
+                    run(steps, set())
+            else:
+                name = opened(step)
+                assert name not in inside
+                assert name.startswith(get_variable_scope().name)
+                inside.add(name)
+
+    ScopedModule(lambda: run(list(program), set()))()
+
+
+def test_naming_many_scopes_takes_steps_in_proportion_to_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = []
+    for function in ("_find", "_node", "_set"):
+        original = getattr(DefaultNames, function)
+
+        def counted(*args: object, _original: Callable[..., object] = original) -> object:
+            steps.append(_original)
+            return _original(*args)
+
+        wrapped = staticmethod(counted) if function == "_find" else counted
+        monkeypatch.setattr(DefaultNames, function, wrapped)
+
+    names = ScopedModule(lambda: [opened("block") for _ in range(2000)])()
+    assert names[-1] == "block_1999"
+    assert len(steps) < 10 * 2000

@@ -1,0 +1,74 @@
+"""The table of contents, and the law of imports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import torchscope
+
+PACKAGE = Path(torchscope.__file__).parent
+
+PUBLIC = """
+ScopedModule variable_scope get_variable get_buffer get_local_variable get_variable_scope VariableScope AUTO_REUSE
+no_regularizer scoped
+ArgumentTypeError ArgumentValueError InitializerError InvalidNameError NoActiveModuleError NotBuiltError ScopeError
+ScopeNestingError TracingError VariableDtypeError VariableExistsError VariableKindError VariableNotFoundError
+VariableShapeError
+zeros_initializer ones_initializer constant_initializer random_normal_initializer truncated_normal_initializer
+random_uniform_initializer uniform_unit_scaling_initializer variance_scaling_initializer glorot_normal_initializer
+glorot_uniform_initializer he_normal_initializer he_uniform_initializer lecun_normal_initializer
+lecun_uniform_initializer orthogonal_initializer identity_initializer
+""".split()
+
+# Who comes before whom. A module may import those above it and none below: a reader can go through the house from the
+# top, and no import has to be done late to dodge a circle.
+ORDER = """
+errors _names initializers _tracing _spec _initialize _request _parameter_dict _store _call _getter _default_name
+_scope _variable _module __init__
+""".split()
+
+
+def test_the_public_names_are_these_and_no_others() -> None:
+    modules = {path.stem for path in PACKAGE.glob("*.py")}
+    names = {name for name in vars(torchscope) if not name.startswith("_")} - modules
+    assert names == set(PUBLIC)
+
+
+def imported_by(module: str) -> set[str]:
+    """The modules of this package that a module imports, anywhere in its text."""
+    found = set()
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            found |= {node.module} if node.module else {alias.name for alias in node.names}
+    return {name for name in found if name}
+
+
+def test_every_module_has_its_place_in_the_order() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set(ORDER)
+
+
+def test_imports_point_up_the_order_only() -> None:
+    for place, module in enumerate(ORDER):
+        assert imported_by(module) <= set(ORDER[:place]), module
+
+
+def test_no_import_is_done_late() -> None:
+    for module in ORDER:
+        tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                late = [n for n in ast.walk(function) if isinstance(n, ast.ImportFrom) and n.level]
+                assert not late, f"{module}.{function.name}"
+
+
+def test_importing_torchscope_imports_nothing_heavy_beyond_torch() -> None:
+    script = (
+        "import sys, torch; before = set(sys.modules); import torchscope;"
+        "print(*sorted({m.split('.')[0] for m in set(sys.modules) - before} - {'torchscope'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"difflib", "hashlib", "_hashlib", "_blake2", "pickle"}, done.stdout
+    assert "torch._dynamo" not in done.stdout
