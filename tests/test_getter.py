@@ -205,6 +205,10 @@ def test_what_a_getter_asks_for_is_checked() -> None:
     def bad_dtype(getter: Any, name: str, **kwargs: Any) -> Any:
         return getter(name, **{**kwargs, "dtype": "float16"})
 
-    for getter, error in ((bad_name, InvalidNameError), (bad_shape, VariableShapeError), (bad_dtype, ArgumentTypeError)):
+    for getter, error in (
+        (bad_name, InvalidNameError),
+        (bad_shape, VariableShapeError),
+        (bad_dtype, ArgumentTypeError),
+    ):
         with pytest.raises(error):
             ScopedModule(forward)(getter)

@@ -124,7 +124,7 @@ def test_a_setting_passes_down_until_overridden_and_a_change_lasts_until_the_sco
 @pytest.mark.parametrize("name", set(SETTINGS) - {"initializer"})
 def test_a_bad_setting_is_refused_where_it_is_given(name: str) -> None:
     with pytest.raises((ArgumentTypeError, ArgumentValueError), match=f"{name}"):
-        variable_scope("a", **{name: "nonsense"})  # type: ignore[misc]
+        variable_scope("a", **{name: "nonsense"})  # type: ignore
     with pytest.raises((ArgumentTypeError, ArgumentValueError), match=f"{name}"):
         run(lambda: getattr(get_variable_scope(), f"set_{name}")("nonsense"))
 

@@ -76,7 +76,7 @@ def test_the_table_of_reuse_on_the_first_and_the_third_call(
         with model.as_default():
             make()
     model.fn = cell
-    expected = TABLE[reuse, where]
+    expected: Any = TABLE[reuse, where]
     with model.building():
         for number in range(1, call + 1):
             if where == "nowhere" and number > 1:
@@ -392,9 +392,7 @@ DISAGREE: list[tuple[dict[str, Any], type[Exception]]] = [
 
 
 @pytest.mark.parametrize(("changes", "error"), DISAGREE, ids=str)
-def test_a_later_get_that_disagrees_is_an_error_in_every_call(
-    changes: dict[str, Any], error: type[Exception]
-) -> None:
+def test_a_later_get_that_disagrees_is_an_error_in_every_call(changes: dict[str, Any], error: type[Exception]) -> None:
     model = later(**changes)
     for _ in range(2):
         with pytest.raises(error):

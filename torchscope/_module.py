@@ -290,6 +290,27 @@ class ScopedModule(nn.Module):
         self._refuse_unbuilt()
         return super().named_parameters(prefix, recurse, remove_duplicate)
 
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load, as any module; a module that was never built makes its variables from what is there.
+
+        The first call then declares them in full and holds the code against their shapes and dtypes. After a strict
+        load it creates nothing that the ``state_dict`` did not have, buffers that are not saved excepted.
+
+        Raises:
+            RuntimeError: torch's own, with the missing and unexpected keys; an unbuilt module is then as it was before.
+        """
+        store = self.variables
+        before = set(store.specs)
+        try:
+            loaded = super().load_state_dict(state_dict, strict, assign)
+        except BaseException:
+            if not store.built:
+                for path in set(store.specs) - before:
+                    store.drop(path)
+            raise
+        store.made_strictly = strict and not store.built and bool(store.specs)
+        return loaded
+
     def _refuse_unbuilt(self) -> None:
         if not self.variables.built and not self.variables.specs:
             raise NotBuiltError.of(self.variables.owner)
@@ -358,7 +379,8 @@ def _run(root: ScopedModule, function: Callable[..., Any], args: Any, kwargs: An
         raise
     finally:
         thread.scope = outer
-        call.last = None  # the scopes of the call know the call: let go of them, and nothing is left for gc
+        # The scopes of the call know the call: let it forget them, and nothing is left for the garbage collector.
+        call.last = call.default_names = None
 
 
 def _close(call: Call, base: VariableScope) -> None:
@@ -399,7 +421,7 @@ class _AsDefault:
                 (call.undo_building if issubclass(kind, Exception) else call.finish_building)()
         finally:
             thread.scope = outer
-            call.last = None
+            call.last = call.default_names = None
 
 
 def _running(root: ScopedModule) -> Call | None:

@@ -46,7 +46,7 @@ class VariableStore(PathParameterDict):
         self.dtype = dtype
         self.building = 0  # how many `with module.building():` are open
         self.settled = False  # built and none of those open: calls create nothing
-        self.from_strict_state_dict = False  # then a path that was not in it is missing, not new
+        self.made_strictly = False  # from a state_dict, strictly: a path that was not in it is missing, not new
         self.provisional: set[str] = set()  # paths whose declaration the next get completes
         self.tagged: dict[str, list[str]] = {}  # collection -> paths put in by add_to_collection
         self.collected: dict[str, list[tuple[str, Any]]] = {}  # collection -> (scope, value), likewise
@@ -105,7 +105,7 @@ class VariableStore(PathParameterDict):
             refuse(path, self.owner, tracing)
         if call.undo is None:
             raise VariableNotFoundError.of_built(path, self.owner, _names.nearest(path, self.specs))
-        if self.from_strict_state_dict and request.persistent and call.sets_built and not self.building:
+        if self.made_strictly and request.persistent and call.sets_built and not self.building:
             raise VariableNotFoundError.of_state_dict(path, self.owner, _names.nearest(path, self.specs))
         spec, tensor = self._make(request)
         if self.first_values is not None and spec.kind == "buffer":
@@ -168,22 +168,21 @@ class VariableStore(PathParameterDict):
         path, requires_grad = request.path, tensor.requires_grad
         undeclared = spec.made_at is None
         spec.check(request.kind if not undeclared else spec.kind, request.shape, request.dtype)
-        full = self._spec_of(request, settle(request.initializer), spec.shape, spec.dtype)
+        declared = self._spec_of(request, settle(request.initializer), spec.shape, spec.dtype)
 
         def undo() -> None:
             self.drop(path)
             self.put(spec, tensor.requires_grad_(requires_grad))
             self.provisional.add(path)
 
-        if undeclared and request.kind == "buffer":
-            tensor = tensor.detach()
-        elif undeclared and request.trainable is False:
+        if undeclared and request.trainable is False:
             tensor.requires_grad_(False)
-        self.put(full, tensor)
+        declared_tensor = tensor.detach() if undeclared and request.kind == "buffer" else tensor
+        self.put(declared, declared_tensor)
         self.provisional.discard(path)
         if call.undo is not None:
             call.undo.append((path, undo))
-        return tensor
+        return declared_tensor
 
     def drop(self, path: str) -> None:
         self.provisional.discard(path)
@@ -202,16 +201,14 @@ class VariableStore(PathParameterDict):
             self.device = moved.device
         return self
 
-    def _load_from_state_dict(
-        self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, *lists: Any
-    ) -> None:
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *more: Any) -> None:
         """Load; a store that was never built first makes its variables from what is there."""
         if not self.built:
             with self.lock:
-                self._make_from(state_dict, prefix, strict)
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)
+                self._make_from(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *more)
 
-    def _make_from(self, state_dict: Any, prefix: str, strict: bool) -> None:
+    def _make_from(self, state_dict: Any, prefix: str) -> None:
         for key, tensor in state_dict.items():
             path = key.removeprefix(prefix)
             if not key.startswith(prefix) or path in self.specs or not isinstance(tensor, Tensor):
@@ -226,7 +223,6 @@ class VariableStore(PathParameterDict):
                 made = nn.Parameter(torch.empty(tensor.shape, dtype=dtype, device=self.device), differentiable)
             self.put(spec_of_tensor(path, made), made)
             self.provisional.add(path)
-            self.from_strict_state_dict = strict
 
     def _replicate_for_data_parallel(self) -> VariableStore:
         replica: VariableStore = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]

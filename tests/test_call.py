@@ -1,0 +1,175 @@
+"""Calls from several threads: one parameter per path, and a failing call takes back only what is its own."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from torchscope import NoActiveModuleError, ScopedModule, get_variable, get_variable_scope, variable_scope
+
+
+def in_threads(functions: list[Callable[[], Any]]) -> tuple[list[Any], list[Exception]]:
+    """Run the functions at the same time; their results and errors."""
+    results: list[Any] = [None] * len(functions)
+    errors: list[Exception] = []
+    barrier = threading.Barrier(len(functions))
+
+    def run(index: int) -> None:
+        barrier.wait(timeout=30)
+        try:
+            results[index] = functions[index]()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(functions))]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(timeout=60)
+    assert not any(each.is_alive() for each in threads)
+    return results, errors
+
+
+def slow_ones(tensor: torch.Tensor) -> torch.Tensor:
+    time.sleep(0.001)
+    return tensor.fill_(1.0)
+
+
+@pytest.mark.parametrize("getter", [False, True])
+def test_threads_that_build_at_once_get_one_parameter_per_path(getter: bool) -> None:
+    def forward() -> list[Any]:
+        found = []
+        for i in range(10):
+            with variable_scope(f"layer_{i}", custom_getter=(lambda g, n, **k: g(n, **k)) if getter else None):
+                found.append(get_variable("w", [2], initializer=slow_ones))
+                time.sleep(0.0005)
+        return found
+
+    for _ in range(3):
+        model = ScopedModule(forward)
+        results, errors = in_threads([model] * 8)
+        assert errors == []
+        assert len(model.variables) == 10
+        for result in results:
+            assert all(a is b for a, b in zip(result, model.variables.values(), strict=True))
+
+
+def test_two_modules_in_two_threads_do_not_meet() -> None:
+    def forward(name: str) -> str:
+        with variable_scope(name):
+            time.sleep(0.001)
+            get_variable("w", [1])
+            return get_variable_scope().name
+
+    models = [ScopedModule(forward) for _ in range(6)]
+    results, errors = in_threads([lambda i=i: models[i](f"m{i}") for i in range(6)])  # type: ignore[misc]
+    assert errors == []
+    assert results == [f"m{i}" for i in range(6)]
+    assert [list(model.variables) for model in models] == [[f"m{i}/w"] for i in range(6)]
+
+
+def test_a_thread_started_inside_a_call_has_no_scope() -> None:
+    def forward() -> list[Exception]:
+        with variable_scope("a"):
+            return in_threads([lambda: get_variable("w", [1])])[1]
+
+    (error,) = ScopedModule(forward)()
+    assert isinstance(error, NoActiveModuleError)
+
+
+def test_a_failing_call_leaves_what_another_building_call_got_meanwhile() -> None:
+    both_have_it, failed = threading.Barrier(2), threading.Event()
+
+    def forward(fail: bool) -> Any:
+        shared = get_variable("shared", [1])
+        both_have_it.wait(timeout=10)
+        get_variable("own_of_failing" if fail else "own", [1])
+        if fail:
+            raise ValueError("this call fails")
+        assert failed.wait(timeout=10)
+        return shared
+
+    model = ScopedModule(forward)
+
+    def failing() -> None:
+        try:
+            model(True)
+        finally:
+            failed.set()
+
+    results, errors = in_threads([failing, lambda: model(False)])
+    assert [str(error) for error in errors] == ["this call fails"]
+    assert sorted(model.variables) == ["own", "shared"]
+    assert model.variables["shared"] is results[1]
+    assert model.built
+
+
+def test_what_two_failing_calls_got_is_taken_back_in_the_end() -> None:
+    both_have_it = threading.Barrier(2)
+
+    def forward(number: int) -> Any:
+        get_variable("shared", [1])
+        both_have_it.wait(timeout=10)
+        raise ValueError(number)
+
+    model = ScopedModule(forward)
+    _, errors = in_threads([lambda: model(1), lambda: model(2)])
+    assert len(errors) == 2
+    assert list(model.variables) == []
+    assert model.variables.building_calls == []
+    assert not model.built
+
+
+def test_failing_calls_leave_no_cycle_no_scope_and_nothing_in_the_module() -> None:
+    def forward() -> None:
+        with variable_scope("a"), variable_scope(None, "b"):
+            get_variable("w", [1])
+            get_variable("w", [1])
+
+    model = ScopedModule(forward)
+
+    def attempt() -> None:
+        with pytest.raises(ValueError, match="already got"):
+            model()
+
+    attempt()
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(gc.get_objects())
+        for _ in range(200):
+            with contextlib.suppress(ValueError):
+                model()
+        assert len(gc.get_objects()) - before < 50
+    finally:
+        gc.enable()
+    with pytest.raises(NoActiveModuleError):
+        get_variable_scope()
+    assert list(model.variables) == []
+
+
+def test_calls_that_succeed_leave_nothing_for_the_garbage_collector() -> None:
+    def forward() -> None:
+        for _ in range(3):
+            with variable_scope(None, "b") as scope, variable_scope(scope, reuse=True):
+                pass
+            with variable_scope("a" + scope.name):
+                get_variable("w", [1])
+
+    model = ScopedModule(forward).build()
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(gc.get_objects())
+        for _ in range(200):
+            model()
+        assert len(gc.get_objects()) - before < 50
+    finally:
+        gc.enable()

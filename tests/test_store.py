@@ -1,0 +1,279 @@
+"""The store as a part of a module tree: state_dict, replicas, resetting, and the mapping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.parallel.replicate import replicate
+
+from torchscope import (
+    InitializerError,
+    ScopedModule,
+    TracingError,
+    VariableDtypeError,
+    VariableKindError,
+    VariableNotFoundError,
+    VariableShapeError,
+    get_buffer,
+    get_local_variable,
+    get_variable,
+    ones_initializer,
+    variable_scope,
+)
+
+
+class Norm(ScopedModule):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with variable_scope("norm", regularizer=torch.sum):
+            scale = get_variable("scale", [x.shape[-1]], initializer=ones_initializer())
+            frozen = get_variable("frozen", [x.shape[-1]], trainable=False)
+            mean = get_buffer("mean", [x.shape[-1]], initializer=nn.init.zeros_)
+            seen = get_local_variable("seen", [], torch.int64)
+        return x * scale + frozen - mean + seen
+
+
+def saved() -> dict[str, torch.Tensor]:
+    return {
+        "variables.norm/scale": torch.tensor([2.0, 3.0]),
+        "variables.norm/frozen": torch.tensor([4.0, 5.0]),
+        "variables.norm/mean": torch.tensor([6.0, 7.0]),
+    }
+
+
+def test_an_unbuilt_module_takes_a_state_dict_and_the_first_call_declares_its_variables() -> None:
+    model = Norm()
+    state = saved()
+    assert str(model.load_state_dict(state)) == "<All keys matched successfully>"
+    assert not model.built
+    assert len(list(model.parameters())) == 3  # what is a buffer is not known yet
+    held = model.variables["norm/scale"]
+    assert held is not state["variables.norm/scale"]
+    assert model(torch.ones(2)).tolist() == [0, 1]
+    assert model.variables["norm/scale"] is held
+    assert [name for name, _ in model.named_parameters()] == ["variables.norm/scale", "variables.norm/frozen"]
+    assert [name for name, _ in model.named_buffers()] == ["variables.norm/mean", "variables.norm/seen"]
+    assert model.variables["norm/frozen"].requires_grad is False
+    assert [loss.item() for loss in model.regularization_losses()] == [5, 9]
+    assert model.specs["norm/scale"].made_at is not None
+    model.reset_parameters()
+    assert model.variables["norm/scale"].tolist() == [1, 1]
+    assert {name: value.shape for name, value in model.state_dict().items()} == {n: v.shape for n, v in state.items()}
+
+
+def test_a_parent_loads_into_its_unbuilt_children() -> None:
+    child = Norm()
+    nn.Sequential(nn.ReLU(), child).load_state_dict({f"1.{name}": value for name, value in saved().items()})
+    assert list(child.variables) == ["norm/scale", "norm/frozen", "norm/mean"]
+
+
+def test_loading_follows_the_modules_dtype_and_device() -> None:
+    model = Norm(dtype=torch.float64, device="cpu")
+    model.load_state_dict(saved())
+    assert {(v.dtype, v.device.type) for v in model.variables.values()} == {(torch.float64, "cpu")}
+
+
+def test_assign_takes_the_tensors_themselves() -> None:
+    model, state = Norm(), saved()
+    model.load_state_dict(state, assign=True)
+    assert model.variables["norm/scale"].data_ptr() == state["variables.norm/scale"].data_ptr()
+    assert model(torch.ones(2)).tolist() == [0, 1]
+
+
+def test_the_first_call_holds_the_code_against_what_was_loaded() -> None:
+    wrong_shape = {**saved(), "variables.norm/scale": torch.ones(3)}
+    model = Norm()
+    model.load_state_dict(wrong_shape)
+    with pytest.raises(VariableShapeError, match=r"'norm/scale': asked for shape \(2,\), found shape \(3,\)\.\n"):
+        model(torch.ones(2))
+    assert not model.built
+    typed = ScopedModule(lambda: get_variable("w", [2], torch.float32))
+    typed.load_state_dict({"variables.w": torch.ones(2, dtype=torch.float64)})
+    with pytest.raises(VariableDtypeError, match=r"asked for dtype torch\.float32, found dtype torch\.float64"):
+        typed()
+
+
+def test_a_first_call_that_raises_leaves_what_was_loaded_as_it_was() -> None:
+    def forward(fail: bool) -> None:
+        get_variable("frozen", [2], trainable=False)
+        get_buffer("mean", [2])
+        assert not fail
+
+    model = ScopedModule(forward)
+    model.load_state_dict({"variables.frozen": torch.ones(2), "variables.mean": torch.ones(2)})
+    before = dict(model.variables.items())
+    for _ in range(2):
+        with pytest.raises(AssertionError):
+            model(True)
+        assert all(model.variables[path] is tensor and tensor.requires_grad for path, tensor in before.items())
+        assert model.specs["mean"].kind == "parameter"
+    model(False)
+    assert model.specs["mean"].kind == "buffer"
+    assert model.variables["frozen"].requires_grad is False
+
+
+def test_a_path_that_a_strict_state_dict_lacks_is_missing_and_otherwise_made() -> None:
+    state = saved()
+    del state["variables.norm/frozen"]
+    model = Norm()
+    model.load_state_dict(state)
+    with pytest.raises(VariableNotFoundError, match="'norm/frozen' was not in the state_dict that Norm was made from"):
+        model(torch.ones(2))
+    model.load_state_dict(state, strict=False)
+    model(torch.ones(2))
+    assert "norm/frozen" in model.variables
+
+
+def test_keys_that_are_no_paths_are_unexpected() -> None:
+    model = Norm()
+    with pytest.raises(RuntimeError, match=r'Unexpected key\(s\) in state_dict: "variables\.a\.b"'):
+        model.load_state_dict({**saved(), "variables.a.b": torch.ones(1)})
+    assert list(model.variables) == []
+
+
+def test_a_built_module_loads_like_any_other() -> None:
+    model = Norm().build(torch.ones(2))
+    with pytest.raises(RuntimeError, match="Missing key"):
+        model.load_state_dict({})
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        model.load_state_dict({**saved(), "variables.norm/other": torch.ones(1)})
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        model.load_state_dict({**saved(), "variables.norm/scale": torch.ones(3)})
+    model.load_state_dict(saved())
+    assert model(torch.ones(2)).tolist() == [0, 1]
+
+
+def test_an_empty_state_dict_leaves_a_module_unbuilt() -> None:
+    model = Norm()
+    model.load_state_dict({})
+    assert list(model.state_dict()) == []
+    assert not model.built
+
+
+def test_what_was_loaded_and_never_got_cannot_be_reset() -> None:
+    model = Norm()
+    model.load_state_dict(saved())
+    with pytest.raises(InitializerError, match="3 variables of Norm have no known initializer, this one first"):
+        model.reset_parameters()
+
+
+def test_a_variable_loaded_but_first_got_in_a_later_call_is_declared_then() -> None:
+    def forward(branch: str) -> Any:
+        return get_buffer("b", [2]) if branch == "b" else get_variable("a", [2])
+
+    model = ScopedModule(forward)
+    model.load_state_dict({"variables.a": torch.ones(2), "variables.b": torch.ones(2)})
+    model("a")
+    assert model.built
+    assert not isinstance(model("b"), nn.Parameter)
+    assert model("b") is model.variables["b"]
+    assert model.specs["b"].kind == "buffer"
+
+
+def test_the_mapping_is_that_of_a_parameter_dict() -> None:
+    model = Norm().build(torch.ones(2))
+    held = model.variables
+    assert isinstance(held, nn.ParameterDict)
+    paths = ["norm/scale", "norm/frozen", "norm/mean", "norm/seen"]
+    assert list(held) == list(held.keys()) == paths == list(reversed(list(reversed(held))))
+    assert len(held) == 4
+    assert "norm/scale" in held
+    assert held.get("nothing") is None
+    assert [path for path, _ in held.items()] == paths
+    with pytest.raises(KeyError, match="nothing"):
+        held["nothing"]
+    with pytest.raises(KeyError, match="nothing"):
+        del held["nothing"]
+    seen = held.pop("norm/seen")
+    assert seen.item() == 0
+    held["by/hand"] = torch.ones(3)
+    assert isinstance(held["by/hand"], nn.Parameter)
+    assert model.specs["by/hand"].shape == (3,)
+    with pytest.raises(ValueError, match="'a.b' is no valid name"):
+        held["a.b"] = torch.ones(1)
+    with pytest.raises(TypeError, match="'n': the variables of Norm are tensors, not int"):
+        held["n"] = 3
+    held.clear()
+    assert list(held) == list(model.state_dict()) == []
+
+
+def test_a_variable_put_in_by_hand_is_found_and_checked() -> None:
+    model = ScopedModule(lambda: get_variable("w", [2]))
+    model.variables["w"] = mine = nn.Parameter(torch.ones(2))
+    assert model() is mine
+    model.variables["w"] = nn.Parameter(torch.ones(3))
+    with pytest.raises(VariableShapeError):
+        model()
+
+
+class Odd(ScopedModule):
+    def forward(self) -> list[Any]:
+        return [get_variable(name, [1]) for name in ("training", "items", "w")] + [get_buffer("keys", [1])]
+
+
+def test_replicas_of_data_parallel_read_their_own_copies() -> None:
+    model = Odd().build()
+    device = model.variables["w"].device
+    if device.type == "cpu":
+        # torch's broadcast needs GPUs; what follows does to a replica what torch.nn.parallel.replicate does.
+        store = model.variables
+        replica = model._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+        held = store._replicate_for_data_parallel()
+        held._former_parameters = {}
+        replica._modules["variables"] = held
+        for key, parameter in store._parameters.items():
+            setattr(held, key, parameter.clone())  # type: ignore[union-attr]
+        for key, buffer in store._buffers.items():
+            setattr(held, key, buffer.clone())  # type: ignore[union-attr]
+    else:
+        replica = replicate(model, [device])[0]
+    copies = replica()
+    assert held.training
+    originals = [model.variables[path] for path in ("training", "items", "w", "keys")]
+    for copy, original in zip(copies, originals, strict=True):
+        assert copy is not original
+        assert torch.equal(copy, original)
+    assert sum(copies[:3]).grad_fn is not None
+    assert replica() == copies
+    replica.fn = None
+    assert all(a is b for a, b in zip(model(), originals, strict=True))
+
+
+def test_a_replica_creates_nothing() -> None:
+    model = ScopedModule(lambda: get_variable("w", [1]))
+    replica = model._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+    replica._modules["variables"] = model.variables._replicate_for_data_parallel()
+    with pytest.raises(TracingError, match="cannot be created under DataParallel"):
+        replica()
+
+
+def test_a_variable_can_be_parametrized() -> None:
+    class Double(nn.Module):
+        def forward(self, weight: torch.Tensor) -> torch.Tensor:
+            return weight * 2
+
+    model = ScopedModule(lambda: get_variable("a/w", [2])).build()
+    plain = model().detach().clone()
+    nn.utils.parametrize.register_parametrization(model.variables, "a/w", Double())
+    assert torch.equal(model(), plain * 2)
+    assert "a/w" in model.variables
+
+
+def test_a_model_without_call_of_super_init_says_so() -> None:
+    class Forgot(ScopedModule):
+        def __init__(self) -> None:
+            pass
+
+    with pytest.raises(AttributeError):
+        Forgot()()
+
+
+def test_kinds_are_checked_for_loaded_variables_that_are_declared() -> None:
+    model = ScopedModule(lambda: get_variable("w", [2]))
+    model.load_state_dict({"variables.w": torch.ones(2)})
+    model()
+    model.fn = lambda: get_buffer("w", [2])
+    with pytest.raises(VariableKindError):
+        model()
