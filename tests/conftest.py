@@ -14,6 +14,9 @@ settings.load_profile("torchscope")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="the device that variables and inputs of the suite live on")
+    parser.addoption(
+        "--oracle-programs", default=100, type=int, help="random programs per seed for TensorFlow to judge"
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -186,6 +186,9 @@ def test_a_constant_of_the_wrong_size_is_an_error() -> None:
         constant_initializer([])(torch.empty(2))
     with pytest.raises(ArgumentTypeError, match=r"With verify_shape=True the value must have .* shape \(2, 2\)"):
         constant_initializer([1, 2, 3, 4], verify_shape=True)(torch.empty(2, 2))
+    with pytest.raises(ArgumentTypeError, match=r"dtype torch.float32 does not fit into the variable's torch.int64"):
+        constant_initializer(1.5)(torch.empty(2, dtype=torch.int64))
+    assert constant_initializer(2)(torch.empty(2)).tolist() == [2, 2]
     assert constant_initializer([[1, 2]], verify_shape=True)(torch.empty(1, 2)).tolist() == [[1, 2]]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from . import _names
 from ._call import Call
+from ._initialize import value_of
 from ._request import DeviceLike, Request, Settings, as_shape, checked
 from ._spec import Constraint, Initializer, Kind, Regularizer
 from .errors import VariableShapeError
@@ -27,6 +28,8 @@ def ask(scope: Scope, call: Call, kind: Kind, name: str, shape: Any, dtype: Any,
     """Answer ``get_variable`` or ``get_buffer`` in ``scope``: by the custom getters, if any, else by the store."""
     settings = scope._settings
     path = _names.check(_names.join(scope._name, _names.check(name)))
+    if dtype is not None and initializer is not None and not callable(initializer):
+        value_of(path, initializer, checked("dtype", dtype))  # a constant of another dtype is told before any getter
     getter = _given(options, "custom_getter", settings)
     arguments: dict[str, Any] = {
         "shape": shape,

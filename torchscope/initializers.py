@@ -149,7 +149,7 @@ class constant_initializer(_Initializer):
 
     Raises:
         ArgumentValueError: more numbers than the tensor has elements, or none at all for a tensor that has some.
-        ArgumentTypeError: ``verify_shape=True`` and another shape.
+        ArgumentTypeError: floats for an integer variable; ``verify_shape=True`` and another shape.
     """
 
     value: Any = 0
@@ -158,13 +158,16 @@ class constant_initializer(_Initializer):
 
     def __call__(self, tensor: Tensor) -> Tensor:
         with torch.no_grad():
-            if isinstance(self.value, (bool, int, float, complex)):
-                return tensor.fill_(self.value)
-            value = torch.as_tensor(self.value, device=tensor.device)
+            value = self.value if isinstance(self.value, Tensor) else torch.as_tensor(self.value, device="cpu")
+            if not torch.can_cast(value.dtype, tensor.dtype):
+                mend = f"Its dtype {value.dtype} does not fit into the variable's {tensor.dtype}: convert it yourself."
+                raise ArgumentTypeError.of("value", self.value, mend)
+            if value.dim() == 0 and not self.verify_shape:
+                return tensor.copy_(value)
             if self.verify_shape and value.shape != tensor.shape:
                 mend = f"With verify_shape=True the value must have the variable's shape {tuple(tensor.shape)}."
                 raise ArgumentTypeError.of("value", self.value, mend)
-            flat = value.reshape(-1)
+            flat = value.reshape(-1).to(tensor.device)
             missing = tensor.numel() - flat.numel()
             if missing < 0 or (missing and not flat.numel()):
                 mend = f"It has {flat.numel()} elements; shape {tuple(tensor.shape)} takes {tensor.numel()}."
