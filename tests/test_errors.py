@@ -84,6 +84,12 @@ def from_a_smaller_state_dict() -> None:
     model()
 
 
+def regularized_before_a_call() -> None:
+    model = ScopedModule(net)
+    model.load_state_dict({"variables.net/w": torch.zeros(2, 3)})
+    model.regularization_losses()
+
+
 def under_vmap() -> None:
     model = ScopedModule(lambda x: x * get_variable("w", []))
     torch.func.vmap(model)(torch.ones(3))
@@ -115,8 +121,9 @@ INACTIVE = (
     "active module."
 )
 UNBUILT = (
-    "ScopedModule(net) was never built and holds no variable yet: an optimizer made from its parameters now would "
-    "train nothing.\nBuild it first with module.build(*example_inputs), call it once, or load a state_dict."
+    "ScopedModule(net) was never built and holds no variable yet, so there are no parameters to list: an optimizer "
+    "made now would train nothing, a compiler would see an empty module.\nBuild it first with "
+    "module.build(*example_inputs), or call it once."
 )
 
 # what it shows: (what raises it, its class, its builtin base, its whole message)
@@ -164,12 +171,19 @@ CASES: dict[str, tuple[Callable[[], Any], type[ScopeError], type[Exception], str
         RuntimeError,
         UNBUILT,
     ),
+    "regularizers that no code declared yet": (
+        regularized_before_a_call,
+        errors.NotBuiltError,
+        RuntimeError,
+        "ScopedModule(net) was made from a state_dict and was not called yet, so its regularizers are not known.\n"
+        "Build it first with module.build(*example_inputs), or call it once: its code declares them.",
+    ),
     "creating under vmap": (
         under_vmap,
         errors.TracingError,
         RuntimeError,
-        "'w' of ScopedModule(<lambda>) does not exist yet and cannot be created under a torch.func transform (vmap, "
-        "grad, jvp, ...).\nBuild the module first, outside of it: module.build(*example_inputs).",
+        "'w' of ScopedModule(<lambda>) is not declared yet and cannot be under a torch.func transform (vmap, grad, "
+        "jvp, ...).\nBuild the module first, outside of it: module.build(*example_inputs).",
     ),
     "got twice": (
         ScopedModule(twice),
@@ -317,6 +331,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[ScopeError], type[Exception], str
         "its tensor.\nFill the tensor in place: lambda t: t.fill_(1.0), or functools.partial(torch.nn.init.normal_, "
         "std=0.1).",
     ),
+    "initializer by name": (
+        one("w", [1], initializer="zeros"),
+        errors.InitializerError,
+        ValueError,
+        "'w': 'zeros' is a string, not an initializer.\nGive the initializer itself, such as zeros_initializer().",
+    ),
     "no default initializer": (
         one("w", [1], torch.complex64),
         errors.InitializerError,
@@ -335,6 +355,20 @@ CASES: dict[str, tuple[Callable[[], Any], type[ScopeError], type[Exception], str
         errors.ArgumentTypeError,
         TypeError,
         "name_or_scope cannot be None, of type NoneType.\nGive a name, a VariableScope or a default_name.",
+    ),
+    "regularizer that is no scalar": (
+        lambda: ScopedModule(lambda: get_variable("w", [2], regularizer=lambda w: 1.0)).build().regularization_loss(),
+        errors.ArgumentValueError,
+        ValueError,
+        "the regularizer's result=1.0 is not allowed here.\nIt is the loss of 'w': a regularizer returns a scalar "
+        "tensor, or None.",
+    ),
+    "constraint of another shape": (
+        lambda: ScopedModule(lambda: get_variable("w", [2], constraint=lambda w: 3)).build().apply_constraints(),
+        errors.ArgumentValueError,
+        ValueError,
+        "the constraint's result=3 is not allowed here.\nIt projects 'w': a constraint returns a tensor of the "
+        "variable's shape, or None.",
     ),
     "scoped on something else": (
         lambda: NotAModule().encode(),

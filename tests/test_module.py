@@ -553,6 +553,36 @@ def test_constraints_project_in_place_without_gradient() -> None:
     assert all(variable.grad_fn is None and variable.requires_grad for variable in model.variables.values())
 
 
+@pytest.mark.parametrize("kind", ["wrapped", "forward", "scoped"])
+def test_what_runs_late_cannot_be_a_call(kind: str) -> None:
+    def generator(self: Any) -> Any:
+        yield
+
+    async def coroutine(self: Any) -> None: ...
+
+    for function in (generator, coroutine):
+        with pytest.raises(ArgumentTypeError, match="Its body runs after the scope is closed"):
+            if kind == "wrapped":
+                ScopedModule(function)
+            elif kind == "forward":
+                type("Late", (ScopedModule,), {"forward": function})
+            else:
+                scoped(function)
+
+
+def test_trainable_variables_of_an_unbuilt_module_raise_outside_of_a_call() -> None:
+    class Looks(ScopedModule):
+        def forward(self) -> int:
+            before = len(self.trainable_variables())
+            w()
+            return before
+
+    model = Looks()
+    with pytest.raises(NotBuiltError):
+        model.trainable_variables("D")
+    assert model() == 0
+
+
 # As any nn.Module
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -130,9 +131,6 @@ def test_a_built_module_runs_under_torch_func() -> None:
 
 # Creating while something is tracing
 
-UNBUILT = "'w' of ScopedModule.* does not exist yet and cannot be created under "
-FIRST = r"\.\nBuild the module first, outside of it: module\.build\(\*example_inputs\)"
-
 
 def scale(x: Tensor) -> Tensor:
     return x * get_variable("w", [])
@@ -195,7 +193,7 @@ TRACERS: dict[Callable[[Any, Tensor], None], str] = {
 
 
 @pytest.mark.parametrize("trace", TRACERS, ids=lambda trace: trace.__name__)
-@pytest.mark.parametrize("state", ["unbuilt", "unbuilt with a variable", "as_default"])
+@pytest.mark.parametrize("state", ["unbuilt", "unbuilt with a variable", "made from a state_dict", "as_default"])
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore::torch.jit.TracerWarning")
 def test_creating_while_tracing_says_build_first_and_keeps_nothing(
     trace: Callable[[Any, Tensor], None], state: str
@@ -205,6 +203,8 @@ def test_creating_while_tracing_says_build_first_and_keeps_nothing(
     if state == "unbuilt with a variable":
         with model.as_default():
             get_variable("v", [])
+    if state == "made from a state_dict":
+        model.load_state_dict({"variables.w": torch.ones(())})
     runs: Any = model
     if state == "as_default":
         runs = ScopedModule(scale).build(x[0])
@@ -216,6 +216,8 @@ def test_creating_while_tracing_says_build_first_and_keeps_nothing(
     said = str(raised.value)
     # A compiler that looks at the module first meets the check for unbuilt parameters, which says the same.
     assert "Build the module first, outside of it" in said or "Build it first with module.build" in said
+    if "Build it first" not in said:
+        assert re.search(f"'[wv]' of ScopedModule.* is not declared yet and cannot be under {TRACERS[trace]}", said)
     assert list(model.variables) == before
     assert not model.built
     model.build(x[0])

@@ -225,7 +225,9 @@ WRONG_INITIALIZERS: dict[str, tuple[Any, type[Exception], str]] = {
     "returns a number": (lambda t: 3, InitializerError, "returned something else"),
     "TensorFlow's protocol": (lambda shape, dtype: None, InitializerError, "cannot be called with the tensor to fill"),
     "no arguments, but a shape": (lambda: torch.ones(2), InitializerError, "cannot be called with the tensor to fill"),
-    "a string": ("zeros", VariableShapeError, "asked for shape"),
+    "a factory": (torch.zeros, InitializerError, r"failed on the tensor to fill: zeros\(\): argument 'size'"),
+    "a factory in Python": (lambda shape, dtype=None: torch.zeros(shape), InitializerError, "failed on the tensor"),
+    "a string": ("zeros", InitializerError, "'zeros' is a string, not an initializer"),
 }
 
 
@@ -244,8 +246,8 @@ def test_an_initializer_may_return_a_view_of_what_it_filled() -> None:
 
 
 def test_a_constant_that_is_no_number_is_an_error() -> None:
-    with pytest.raises(InitializerError, match="'zeros', which is no tensor, array or number"):
-        ScopedModule(lambda: get_variable("w", initializer="zeros"))()
+    with pytest.raises(InitializerError, match="gives {'a': 1}, which is no tensor, array or number"):
+        ScopedModule(lambda: get_variable("w", initializer={"a": 1}))()
 
 
 def test_an_error_in_an_initializer_tells_which_variable_it_was() -> None:
@@ -451,6 +453,27 @@ def test_a_path_is_one_thing(first: Callable[..., Any], second: Callable[..., An
 def test_a_buffer_takes_no_options_of_a_parameter() -> None:
     with pytest.raises(TypeError, match=r"get_buffer\(\) got an unexpected keyword argument 'trainable'"):
         ScopedModule(lambda: get_buffer("w", [2], trainable=True))()  # type: ignore[call-arg]
+
+
+def test_tensorflows_other_arguments_are_refused_with_a_hint() -> None:
+    for name, hint in (
+        ("caching_device", "device= says"),
+        ("partitioner", "not there yet"),
+        ("use_resource", "leave it"),
+    ):
+        with pytest.raises(TypeError, match=rf"get_variable\(\) got an unexpected keyword argument '{name}'; .*{hint}"):
+            ScopedModule(lambda name=name: get_variable("w", [1], **{name: None}))()  # type: ignore
+
+
+def test_building_does_not_change_a_counter_that_is_a_frozen_parameter() -> None:
+    def forward() -> Any:
+        return get_variable("step", [], torch.int64, trainable=False).add_(1)
+
+    model = ScopedModule(forward).build()
+    assert model.variables["step"].item() == 0
+    assert model().item() == 1
+    model.build()
+    assert model.variables["step"].item() == 1
 
 
 def test_building_does_not_change_what_buffers_hold_and_a_call_does() -> None:

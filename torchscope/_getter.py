@@ -13,7 +13,7 @@ from ._call import Call
 from ._initialize import value_of
 from ._request import DeviceLike, Request, Settings, as_shape, checked
 from ._spec import Constraint, Initializer, Kind, Regularizer
-from .errors import VariableShapeError
+from .errors import InitializerError, VariableShapeError
 
 
 class Scope(Protocol):
@@ -83,6 +83,9 @@ class _StoreGetter:
         # A dtype that the getter passed on as it was shown is what the user asked for, which may be nothing.
         dtype = self.asked_dtype if dtype is self.shown_dtype else checked("dtype", dtype)
         constant = initializer is not None and not callable(initializer)
+        if isinstance(initializer, str):
+            mend = "Give the initializer itself, such as zeros_initializer()."
+            raise InitializerError.of(name, f"{initializer!r} is a string, not an initializer", mend)
         if constant and shape is not None:
             raise VariableShapeError.of_constant(name, shape)
         request = Request(

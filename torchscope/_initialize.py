@@ -16,6 +16,7 @@ from torch import Tensor
 from .errors import InitializerError, VariableDtypeError, VariableShapeError
 from .initializers import glorot_uniform_initializer, zeros_initializer
 
+_FILL = "Fill the tensor in place: lambda t: t.fill_(1.0), or functools.partial(torch.nn.init.normal_, std=0.1)."
 _global_generator = threading.Lock()
 _glorot_uniform = glorot_uniform_initializer()
 _zeros = zeros_initializer()
@@ -115,13 +116,15 @@ def _fill_from_stream(tensor: Tensor, path: str, initializer: Any, seed: int) ->
 def _call(initializer: Any, tensor: Tensor, path: str, **generator: torch.Generator) -> None:
     if not _accepts(initializer, tensor, **generator):
         problem = f"the initializer {initializer!r} cannot be called with the tensor to fill as its only argument"
-        mend = "An initializer fills a tensor in place, as torch.nn.init.ones_(tensor) does; fix others by partial()."
-        raise InitializerError.of(path, problem, mend)
-    result = initializer(tensor, **generator)
+        raise InitializerError.of(path, problem, _FILL)
+    try:
+        result = initializer(tensor, **generator)
+    except TypeError as error:  # a factory such as torch.zeros, or TensorFlow's (shape, dtype)
+        problem = f"the initializer {initializer!r} failed on the tensor to fill: {error}"
+        raise InitializerError.of(path, problem, _FILL) from error
     if result is not None and not _same_memory(result, tensor):
         problem = f"the initializer {initializer!r} returned something else instead of filling its tensor"
-        mend = "Fill the tensor in place: lambda t: t.fill_(1.0), or functools.partial(torch.nn.init.normal_, std=0.1)."
-        raise InitializerError.of(path, problem, mend)
+        raise InitializerError.of(path, problem, _FILL)
 
 
 def _same_memory(result: Any, tensor: Tensor) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ._call import Call
-from ._request import DeviceLike, checked
+from ._request import DeviceLike, checked, refuse_late
 from ._scope import VariableScope, open_base, thread
 from ._spec import VariableSpec
 from ._store import GLOBAL_VARIABLES, LOCAL_VARIABLES, TRAINABLE_VARIABLES, VariableStore
@@ -45,6 +45,11 @@ class ScopedModule(nn.Module):
             order of creation, the device or the number of ranks. Without it torch's generator is used.
         device, dtype: for variables whose arguments and scopes give none; ``.to()``, ``.half()``, ``.cuda()`` set
             them too, also before the module is built.
+
+    All of these are this module's own: a ScopedModule inside another has its own variables, seed and defaults.
+
+    Raises:
+        ArgumentTypeError, ArgumentValueError: ``fn`` is no function that can be a forward, or there is a forward too.
     """
 
     variables: VariableStore
@@ -60,6 +65,7 @@ class ScopedModule(nn.Module):
         super().__init__()
         if fn is not None and not callable(fn):
             raise ArgumentTypeError.of("fn", fn, "Give the function that is the forward of this module.")
+        refuse_late(fn, "Give a function that returns its result")
         if fn is not None and type(self).forward is not ScopedModule.forward:
             mend = f"{type(self).__name__} has a forward of its own; give a function to ScopedModule itself."
             raise ArgumentValueError.of("fn", fn, mend)
@@ -75,6 +81,7 @@ class ScopedModule(nn.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        refuse_late(cls.forward, "Write a forward that returns its result")
         if not getattr(cls.forward, "_starts_call", False):
             cls.forward = _starting_a_call(cls.forward)  # type: ignore[method-assign]
 
@@ -96,8 +103,9 @@ class ScopedModule(nn.Module):
     def build(self, *args: Any, **kwargs: Any) -> Self:
         """Make the variables: run the module once on example inputs, without gradients.
 
-        It runs for its variables and not for its effects: buffers of the whole module tree, running means for example,
-        keep the values they had or were initialized with. A module that is built already may get new variables.
+        It runs for its variables and not for its effects: buffers and frozen parameters of the whole module tree,
+        running means for example, keep the values they had or were initialized with. A forward that needs gradients
+        of its own is built by calling it once instead. A module that is built already may get new variables.
 
         >>> from torchscope import ScopedModule, get_variable
         >>> ScopedModule(lambda x: get_variable("w", [x.shape[-1]]) * x).build(torch.ones(3)).built
@@ -109,7 +117,7 @@ class ScopedModule(nn.Module):
         Raises:
             ScopeError: whatever the call raises; the module is then as it was before.
         """
-        with self.building(), _buffers_kept(self), torch.no_grad():
+        with self.building(), _state_kept(self), torch.no_grad():
             self(*args, **kwargs)
         return self
 
@@ -185,11 +193,29 @@ class ScopedModule(nn.Module):
         Args:
             scope: a path, a :class:`VariableScope` or a glob; everything by default. ``"D"`` is ``D/...`` and never
                 ``D_pre/...``; ``*`` and ``?`` match within a segment, ``**`` across.
+
+        >>> from torchscope import ScopedModule, get_variable, variable_scope
+        >>> def forward():
+        ...     for player in ("G", "D", "D_pre"):
+        ...         with variable_scope(player):
+        ...             get_variable("w", [2])
+        >>> gan = ScopedModule(forward).build()
+        >>> [gan.variable_name(v) for v in gan.trainable_variables("D")]
+        ['D/w']
+
+        Raises:
+            NotBuiltError: as :meth:`parameters`, outside of a call.
         """
+        if _running(self) is None:
+            self._refuse_unbuilt()
         return self.get_collection(TRAINABLE_VARIABLES, scope)
 
     def global_variables(self, scope: str | VariableScope | None = None) -> list[Tensor]:
-        """The parameters and persistent buffers below ``scope``; see :meth:`trainable_variables` for ``scope``."""
+        """The variables in the collection ``"variables"`` below ``scope``: parameters and persistent buffers.
+
+        One that was declared with ``collections=`` of its own is where those say. ``scope`` is as in
+        :meth:`trainable_variables`. Other ScopedModules inside this one have variables of their own.
+        """
         return self.get_collection(GLOBAL_VARIABLES, scope)
 
     def local_variables(self, scope: str | VariableScope | None = None) -> list[Tensor]:
@@ -235,6 +261,8 @@ class ScopedModule(nn.Module):
     def regularization_losses(self, scope: str | VariableScope | None = None) -> list[Tensor]:
         """The losses of the regularized variables below ``scope``, computed now, with gradient: one per variable.
 
+        They are this module's; another ScopedModule inside it has losses of its own to add.
+
         >>> from torchscope import ScopedModule, get_variable, variable_scope
         >>> def forward():
         ...     with variable_scope("a", regularizer=lambda w: w.square().sum()) as scope:
@@ -258,6 +286,8 @@ class ScopedModule(nn.Module):
 
     def apply_constraints(self) -> None:
         """Project in place, without gradient, every variable that has a constraint; call it after an optimizer step.
+
+        The variables are this module's; another ScopedModule inside it projects its own.
 
         >>> from torchscope import ScopedModule, get_variable
         >>> model = ScopedModule(lambda: get_variable("w", [2], initializer=torch.nn.init.ones_,
@@ -333,6 +363,8 @@ def scoped(method: F) -> F:
     >>> torch.equal(coder.encode(torch.ones(1)), coder(torch.ones(1)))
     True
     """
+
+    refuse_late(method, "Mark a method that returns its result")
 
     @functools.wraps(method)
     def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -439,9 +471,9 @@ def _path(scope: str | VariableScope | None) -> str:
 
 
 @contextmanager
-def _buffers_kept(root: ScopedModule) -> Iterator[None]:
-    """Undo what a dry run does to the values of buffers, those it creates included."""
-    before = {name: buffer.clone() for name, buffer in root.named_buffers()}
+def _state_kept(root: ScopedModule) -> Iterator[None]:
+    """Undo what a dry run does to the values of buffers and the like, those it creates included."""
+    before = {name: state.detach().clone() for name, state in _state(root)}
     stores = {name: module for name, module in root.named_modules() if isinstance(module, VariableStore)}
     for store in stores.values():
         store.first_values = {}
@@ -452,9 +484,18 @@ def _buffers_kept(root: ScopedModule) -> Iterator[None]:
             before.update({f"{name}.{path}": value for path, value in (store.first_values or {}).items()})
             store.first_values = None
         with torch.no_grad():
-            for name, buffer in root.named_buffers():
+            for name, state in _state(root):
                 if name in before:
-                    buffer.copy_(before[name])
+                    state.copy_(before[name])
+
+
+def _state(root: ScopedModule) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of the module tree that no optimizer trains, by name: buffers and parameters without gradient."""
+    for prefix, module in root.named_modules():
+        for tensors in (dict(module._parameters.copy()), module._buffers):
+            for name, tensor in tensors.items():
+                if tensor is not None and not tensor.requires_grad:
+                    yield f"{prefix}.{name}", tensor
 
 
 ScopedModule.forward = _starting_a_call(ScopedModule.forward)  # type: ignore[method-assign]

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Self
 from torch import Tensor, nn
 
 from . import _names
-from ._spec import VariableSpec
+from ._spec import Kind, VariableSpec
 from .errors import NotBuiltError
 
 
@@ -163,4 +163,5 @@ class PathParameterDict(nn.ParameterDict):
 
 def spec_of_tensor(path: str, tensor: Tensor) -> VariableSpec:
     """All that a tensor alone tells of a declaration."""
-    return VariableSpec(path, tuple(tensor.shape), tensor.dtype, trainable=tensor.requires_grad)
+    kind: Kind = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
+    return VariableSpec(path, tuple(tensor.shape), tensor.dtype, kind, trainable=tensor.requires_grad)

@@ -37,11 +37,32 @@ class BufferOptions(TypedDict, total=False):
     device: DeviceLike | None
 
 
+_TENSORFLOWS = {
+    "caching_device": "; there is no caching of reads, and device= says where a variable lives",
+    "use_resource": "; leave it out, every variable is a parameter or a buffer",
+    "validate_shape": "; leave it out, shapes are always known",
+    "synchronization": "; leave it out",
+    "aggregation": "; leave it out",
+    "partitioner": "; partitioned variables are not there yet",
+    "auxiliary_name_scope": "; names of operations are not there yet",
+}
+
+
 def refuse_unknown(function: str, given: Any, options: type) -> None:
     """Raise the ``TypeError`` of a keyword argument that ``function`` does not have."""
     for name in given:
         if name not in options.__annotations__:
-            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+            hint = _TENSORFLOWS.get(name, "")
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
+
+
+def refuse_late(function: Any, mend: str) -> None:
+    """Refuse a generator or coroutine: its body would run when the scopes around its call are closed again."""
+    late = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    if any(is_late(function) for is_late in late):
+        raise ArgumentTypeError.of(
+            "a generator or coroutine", function, f"Its body runs after the scope is closed. {mend}."
+        )
 
 
 def show_options(options: type) -> Callable[[T], T]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import inspect
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -23,6 +22,7 @@ from ._request import (
     Settings,
     Shape,
     VariableOptions,
+    refuse_late,
     refuse_unknown,
     show_options,
 )
@@ -425,9 +425,7 @@ class variable_scope:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function: each call of it opens the scope anew."""
-        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
-            mend = "Its body runs after the scope is closed. Open the scope inside, around what has no yield or await."
-            raise ArgumentTypeError.of("the decorated function", function, mend)
+        refuse_late(function, "Open the scope inside, around what has no yield or await")
         name_or_scope, default_name, options = self._name_or_scope, self._default_name, self._options
 
         @functools.wraps(function)

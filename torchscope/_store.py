@@ -15,7 +15,9 @@ from ._request import Request
 from ._spec import VariableSpec, caller
 from ._tracing import refuse, tracer
 from .errors import (
+    ArgumentValueError,
     InitializerError,
+    NotBuiltError,
     VariableDtypeError,
     VariableExistsError,
     VariableNotFoundError,
@@ -79,6 +81,11 @@ class VariableStore(PathParameterDict):
         """
         if call.undo is None and call.got.get(request.path, True):
             return self._answer(call, request)
+        tracing = tracer()
+        if tracing is not None:
+            if request.path in self.provisional:
+                refuse(request.path, self.owner, tracing)
+            return self._answer(call, request)
         with self.lock:
             return self._answer(call, request)
 
@@ -89,7 +96,7 @@ class VariableStore(PathParameterDict):
             raise VariableExistsError.of(path, self.owner, spec.made_at if spec else None)
         if spec is None or tensor is None:
             tensor = self._create(call, request)
-        elif path in self.provisional and tracer() is None:
+        elif path in self.provisional:
             tensor = self._complete(call, request, spec, tensor)
         else:
             spec.check(request.kind, request.shape, request.dtype)
@@ -108,7 +115,7 @@ class VariableStore(PathParameterDict):
         if self.made_strictly and request.persistent and call.sets_built and not self.building:
             raise VariableNotFoundError.of_state_dict(path, self.owner, _names.nearest(path, self.specs))
         spec, tensor = self._make(request)
-        if self.first_values is not None and spec.kind == "buffer":
+        if self.first_values is not None and not tensor.requires_grad:
             self.first_values[path] = tensor.clone()
         self.put(spec, tensor)
         call.undo.append((path, lambda: self.drop(path)))
@@ -175,14 +182,18 @@ class VariableStore(PathParameterDict):
             self.put(spec, tensor.requires_grad_(requires_grad))
             self.provisional.add(path)
 
-        if undeclared and request.trainable is False:
+        full = tensor
+        if undeclared and request.kind == "buffer":
+            full = tensor.detach()
+        elif undeclared and not isinstance(tensor, nn.Parameter):
+            full = nn.Parameter(tensor, requires_grad=declared.trainable)
+        elif undeclared and request.trainable is False:
             tensor.requires_grad_(False)
-        declared_tensor = tensor.detach() if undeclared and request.kind == "buffer" else tensor
-        self.put(declared, declared_tensor)
+        self.put(declared, full)
         self.provisional.discard(path)
         if call.undo is not None:
             call.undo.append((path, undo))
-        return declared_tensor
+        return full
 
     def drop(self, path: str) -> None:
         self.provisional.discard(path)
@@ -201,14 +212,22 @@ class VariableStore(PathParameterDict):
             self.device = moved.device
         return self
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *more: Any) -> None:
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *more: Any) -> None:
         """Load; a store that was never built first makes its variables from what is there."""
         if not self.built:
             with self.lock:
-                self._make_from(state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *more)
+                self._make_from(state_dict, prefix, local_metadata)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *more)
 
-    def _make_from(self, state_dict: Any, prefix: str) -> None:
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """Save, and note beside torch's version number what is no trainable parameter: an unbuilt module reads it."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        metadata = getattr(destination, "_metadata", {}).get(prefix[:-1])
+        if metadata is not None:
+            metadata["buffers"] = list(self._buffers)
+            metadata["frozen"] = [path for path, spec in self.specs.items() if not spec.trainable]
+
+    def _make_from(self, state_dict: Any, prefix: str, metadata: dict[str, Any]) -> None:
         for key, tensor in state_dict.items():
             path = key.removeprefix(prefix)
             if not key.startswith(prefix) or path in self.specs or not isinstance(tensor, Tensor):
@@ -220,7 +239,9 @@ class VariableStore(PathParameterDict):
             with plain_mode():
                 differentiable = tensor.is_floating_point() or tensor.is_complex()
                 dtype = self.dtype if self.dtype and tensor.is_floating_point() else tensor.dtype
-                made = nn.Parameter(torch.empty(tensor.shape, dtype=dtype, device=self.device), differentiable)
+                made = torch.empty(tensor.shape, dtype=dtype, device=self.device)
+                if path not in metadata.get("buffers", ()):
+                    made = nn.Parameter(made, differentiable and path not in metadata.get("frozen", ()))
             self.put(spec_of_tensor(path, made), made)
             self.provisional.add(path)
 
@@ -277,17 +298,33 @@ class VariableStore(PathParameterDict):
 
     def regularization_losses(self, scope: str) -> list[Tensor]:
         """One loss per regularized variable, computed from today's values."""
-        losses = (spec.regularizer(tensor) for spec, tensor in self.select(scope) if spec.regularizer is not None)
-        return [loss for loss in losses if loss is not None]
+        self._refuse_undeclared("regularizers")
+        losses = []
+        for spec, variable in self.select(scope):
+            loss = spec.regularizer(variable) if spec.regularizer is not None else None
+            if loss is not None:
+                if not isinstance(loss, Tensor) or loss.dim():
+                    mend = f"It is the loss of '{spec.path}': a regularizer returns a scalar tensor, or None."
+                    raise ArgumentValueError.of("the regularizer's result", loss, mend)
+                losses.append(loss)
+        return losses
+
+    def _refuse_undeclared(self, what: str) -> None:
+        if not self.built and any(self.specs[path].made_at is None for path in self.provisional):
+            raise NotBuiltError.of_undeclared(self.owner, what)
 
     def apply_constraints(self) -> None:
         """Project in place every variable that was declared with a constraint."""
+        self._refuse_undeclared("constraints")
         with torch.no_grad():
             for spec, variable in self.select():
-                if spec.constraint is not None:
-                    projected = spec.constraint(variable)
-                    if projected is not None and projected is not variable:
-                        variable.copy_(projected)
+                projected = spec.constraint(variable) if spec.constraint is not None else None
+                if projected is None or projected is variable:
+                    continue
+                if not isinstance(projected, Tensor) or projected.shape != variable.shape:
+                    mend = f"It projects '{spec.path}': a constraint returns a tensor of the variable's shape, or None."
+                    raise ArgumentValueError.of("the constraint's result", projected, mend)
+                variable.copy_(projected)
 
     def reset(self) -> None:
         """Fill every variable anew, in place, as its declaration says."""

@@ -28,7 +28,7 @@ class ScopeError(Exception):
 
 
 def _made(made_at: str | None) -> str:
-    return f" (made at {made_at})" if made_at else ""
+    return f" (made at {made_at})" if made_at else " (from a state_dict, or put in by hand)"
 
 
 def _nearest(nearest: Iterable[str]) -> str:
@@ -74,9 +74,16 @@ class NotBuiltError(ScopeError, RuntimeError):
     @classmethod
     def of(cls, owner: str) -> Self:
         return cls._said(
-            f"{owner} was never built and holds no variable yet: an optimizer made from its parameters now would "
-            "train nothing.",
-            "Build it first with module.build(*example_inputs), call it once, or load a state_dict.",
+            f"{owner} was never built and holds no variable yet, so there are no parameters to list: an optimizer made "
+            "now would train nothing, a compiler would see an empty module.",
+            "Build it first with module.build(*example_inputs), or call it once.",
+        )
+
+    @classmethod
+    def of_undeclared(cls, owner: str, what: str) -> Self:
+        return cls._said(
+            f"{owner} was made from a state_dict and was not called yet, so its {what} are not known.",
+            "Build it first with module.build(*example_inputs), or call it once: its code declares them.",
         )
 
 
@@ -97,7 +104,7 @@ class TracingError(ScopeError, RuntimeError):
     @classmethod
     def of(cls, path: str, owner: str, tracer: str) -> Self:
         return cls._said(
-            f"'{path}' of {owner} does not exist yet and cannot be created under {tracer}.",
+            f"'{path}' of {owner} is not declared yet and cannot be under {tracer}.",
             "Build the module first, outside of it: module.build(*example_inputs).",
             path=path,
         )
