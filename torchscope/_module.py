@@ -97,7 +97,13 @@ class ScopedModule(nn.Module):
 
     @property
     def built(self) -> bool:
-        """Whether a call has completed: from then on calls create no variables."""
+        """Whether a call has completed: from then on calls create no variables.
+
+        >>> from torchscope import ScopedModule, get_variable
+        >>> model = ScopedModule(lambda: get_variable("w", [3]))
+        >>> model.built, model.build().built
+        (False, True)
+        """
         return self.variables.built
 
     def build(self, *args: Any, **kwargs: Any) -> Self:
@@ -162,6 +168,13 @@ class ScopedModule(nn.Module):
 
         With a ``seed`` the numbers are those of the first time. Use it after ``to_empty``.
 
+        >>> from torchscope import ScopedModule, get_variable
+        >>> with torch.device("meta"):
+        ...     model = ScopedModule(lambda: get_variable("w", [2], initializer=torch.nn.init.ones_)).build()
+        >>> model.to_empty(device="cpu").reset_parameters()
+        >>> model.variables["w"].tolist()
+        [1.0, 1.0]
+
         Raises:
             InitializerError: a variable came from a ``state_dict`` and was never got, so its initializer is unknown.
         """
@@ -171,7 +184,12 @@ class ScopedModule(nn.Module):
 
     @property
     def specs(self) -> Mapping[str, VariableSpec]:
-        """What each variable was declared as, by path: a read-only view."""
+        """What each variable was declared as, by path: a read-only view.
+
+        >>> from torchscope import ScopedModule, get_variable
+        >>> ScopedModule(lambda: get_variable("w", [3])).build().specs["w"].shape
+        (3,)
+        """
         return MappingProxyType(self.variables.specs)
 
     def variable_name(self, variable: Tensor) -> str:
@@ -215,11 +233,21 @@ class ScopedModule(nn.Module):
 
         One that was declared with ``collections=`` of its own is where those say. ``scope`` is as in
         :meth:`trainable_variables`. Other ScopedModules inside this one have variables of their own.
+
+        >>> from torchscope import ScopedModule, get_variable
+        >>> model = ScopedModule(lambda: get_variable("step", [], torch.int64)).build()
+        >>> len(model.global_variables()), len(model.trainable_variables())
+        (1, 0)
         """
         return self.get_collection(GLOBAL_VARIABLES, scope)
 
     def local_variables(self, scope: str | VariableScope | None = None) -> list[Tensor]:
-        """The buffers that are not saved, below ``scope``; see :meth:`trainable_variables` for ``scope``."""
+        """The buffers that are not saved, below ``scope``; see :meth:`trainable_variables` for ``scope``.
+
+        >>> from torchscope import ScopedModule, get_local_variable
+        >>> ScopedModule(lambda: get_local_variable("seen", [], torch.int64)).build().local_variables()
+        [tensor(0)]
+        """
         return self.get_collection(LOCAL_VARIABLES, scope)
 
     def get_collection(self, name: str, scope: str | VariableScope | None = None) -> list[Any]:
@@ -232,6 +260,14 @@ class ScopedModule(nn.Module):
         Args:
             name: the collection.
             scope: as in :meth:`trainable_variables`.
+
+        >>> from torchscope import ScopedModule, get_variable
+        >>> def forward():
+        ...     get_variable("w", [3])
+        ...     get_variable("v", [3], collections=["variables", "slow"])
+        >>> model = ScopedModule(forward).build()
+        >>> [model.variable_name(v) for v in model.get_collection("slow")]
+        ['v']
         """
         call = _running(self)
         loose = self.variables.collected if call is None else call.collected or {}
@@ -242,6 +278,16 @@ class ScopedModule(nn.Module):
 
         A variable stays in the collection. Another value that is added during a call, such as a loss, belongs to that
         call: it is dropped when a later call adds its own, so a training loop gathers nothing.
+
+        >>> from torchscope import ScopedModule
+        >>> class Sparse(ScopedModule):
+        ...     def forward(self, x):
+        ...         self.add_to_collection("penalties", x.abs().sum())
+        ...         return x
+        >>> model = Sparse()
+        >>> _ = model(torch.ones(2)), model(torch.ones(3))
+        >>> model.get_collection("penalties")
+        [tensor(3.)]
         """
         store, call = self.variables, _running(self)
         try:
@@ -275,7 +321,12 @@ class ScopedModule(nn.Module):
         return self.variables.regularization_losses(_path(scope))
 
     def regularization_loss(self) -> Tensor:
-        """The sum of :meth:`regularization_losses`, a scalar; zero if there are none."""
+        """The sum of :meth:`regularization_losses`, a scalar; zero if there are none.
+
+        >>> from torchscope import ScopedModule, get_variable
+        >>> ScopedModule(lambda: get_variable("w", [3])).build().regularization_loss()
+        tensor(0.)
+        """
         losses = self.regularization_losses()
         if not losses:
             return torch.zeros((), device=self.variables.device)
@@ -303,6 +354,10 @@ class ScopedModule(nn.Module):
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
         """The parameters, as of any module.
 
+        >>> from torchscope import ScopedModule, get_variable
+        >>> model = ScopedModule(lambda: get_variable("w", [3])).build()
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
         Raises:
             NotBuiltError: never built and no variable there yet: an optimizer made now would train nothing.
         """
@@ -314,6 +369,10 @@ class ScopedModule(nn.Module):
     ) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters with their names, ``variables.<path>``.
 
+        >>> from torchscope import ScopedModule, get_variable
+        >>> [name for name, _ in ScopedModule(lambda: get_variable("a/w", [3])).build().named_parameters()]
+        ['variables.a/w']
+
         Raises:
             NotBuiltError: as :meth:`parameters`.
         """
@@ -322,6 +381,13 @@ class ScopedModule(nn.Module):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load, as any module; a module that was never built makes its variables from what is there.
+
+        >>> from torchscope import ScopedModule, get_variable
+        >>> model = ScopedModule(lambda: get_variable("w", [2]))
+        >>> model.load_state_dict({"variables.w": torch.ones(2)})
+        <All keys matched successfully>
+        >>> model().tolist()
+        [1.0, 1.0]
 
         The first call then declares them in full and holds the code against their shapes and dtypes. After a strict
         load it creates nothing that the ``state_dict`` did not have, buffers that are not saved excepted.

@@ -13,7 +13,15 @@ from typing import Any, Self
 
 
 class ScopeError(Exception):
-    """The base of every error of this library: ``except torchscope.ScopeError`` catches them all."""
+    """The base of every error of this library.
+
+    >>> from torchscope import ScopeError, get_variable
+    >>> try:
+    ...     get_variable("w", [3])
+    ... except ScopeError as error:
+    ...     print(type(error).__name__)
+    NoActiveModuleError
+    """
 
     path: str | None = None
     """The path that it is about, if it is about one."""
