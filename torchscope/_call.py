@@ -38,16 +38,14 @@ class Call:
         "collected",
     )
 
-    # A path maps to True once it was got in this call. One whose declaration is not known in full (its tensor came
-    # from a state_dict) starts as False, so that its first get leaves the short way and completes the declaration.
-    got: dict[str, bool]
-
     def __init__(self, root: object, store: VariableStore, outer: Call | None) -> None:
         self.root = root
         self.store = store
         self.outer = outer  # the call that this one interrupts
-        self.got = dict.fromkeys(store.provisional, False)
+        self.got: dict[str, bool] = {}  # a set in the order of getting
         self.parameters: Mapping[str, Tensor | None] = store._parameters
+        if store.provisional:  # their first get leaves the short way and completes the declaration
+            self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
         self.specs: dict[str, VariableSpec] = store.specs
         self.last: Any = None  # the scope entered last; each scope knows the one entered before it
         self.default_names: Any = None
@@ -91,7 +89,7 @@ class Call:
         with self.store.lock:
             self.store.building_calls.remove(self)
             for path, undo in reversed(self.undo):
-                heir = next((call for call in self.store.building_calls if call.got.get(path)), None)
+                heir = next((call for call in self.store.building_calls if path in call.got), None)
                 if heir is None:
                     undo()
                 else:

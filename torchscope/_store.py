@@ -79,7 +79,7 @@ class VariableStore(PathParameterDict):
             VariableShapeError, VariableDtypeError, VariableKindError: it is declared otherwise.
             TracingError: it would have to be created while something is tracing.
         """
-        if call.undo is None and call.got.get(request.path, True):
+        if call.undo is None and request.path not in self.provisional:
             return self._answer(call, request)
         tracing = tracer()
         if tracing is not None:
@@ -92,7 +92,7 @@ class VariableStore(PathParameterDict):
     def _answer(self, call: Asker, request: Request) -> Tensor:
         path = request.path
         spec, tensor = self.specs.get(path), self.find(path)
-        if call.got.get(path) and not request.reuse:
+        if path in call.got and not request.reuse:
             raise VariableExistsError.of(path, self.owner, spec.made_at if spec else None)
         if spec is None or tensor is None:
             tensor = self._create(call, request)
