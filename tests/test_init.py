@@ -13,7 +13,7 @@ PACKAGE = Path(torchscope.__file__).parent
 
 PUBLIC = """
 ScopedModule variable_scope get_variable get_buffer get_local_variable get_variable_scope VariableScope AUTO_REUSE
-no_regularizer scoped
+no_regularizer scoped make_template name_scope name_ops op_name
 ArgumentTypeError ArgumentValueError InitializerError InvalidNameError NoActiveModuleError NotBuiltError ScopeError
 ScopeNestingError TracingError VariableDtypeError VariableExistsError VariableKindError VariableNotFoundError
 VariableShapeError
@@ -26,8 +26,8 @@ lecun_uniform_initializer orthogonal_initializer identity_initializer
 # Who comes before whom. A module may import those above it and none below: a reader can go through the house from the
 # top, and no import has to be done late to dodge a circle.
 ORDER = """
-errors _names initializers _tracing _spec _initialize _request _parameter_dict _store _call _getter _default_name
-_scope _variable _module __init__
+errors _names initializers _tracing _spec _initialize _request _parameter_dict _store _call _op_names _default_name
+_getter _scope _name_scope _variable _module _template __init__
 """.split()
 
 

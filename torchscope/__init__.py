@@ -2,11 +2,15 @@
 
 from ._module import ScopedModule as ScopedModule
 from ._module import scoped as scoped
+from ._name_scope import name_ops as name_ops
+from ._name_scope import name_scope as name_scope
+from ._name_scope import op_name as op_name
 from ._request import no_regularizer as no_regularizer
 from ._scope import AUTO_REUSE as AUTO_REUSE
 from ._scope import VariableScope as VariableScope
 from ._scope import get_variable_scope as get_variable_scope
 from ._scope import variable_scope as variable_scope
+from ._template import make_template as make_template
 from ._variable import get_buffer as get_buffer
 from ._variable import get_local_variable as get_local_variable
 from ._variable import get_variable as get_variable

@@ -28,12 +28,14 @@ class Call:
         "got",
         "joins",
         "last",
+        "op_names",
         "outer",
         "parameters",
         "root",
         "sets_built",
         "specs",
         "store",
+        "templates",
         "undo",
         "collected",
     )
@@ -48,7 +50,9 @@ class Call:
             self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
         self.specs: dict[str, VariableSpec] = store.specs
         self.last: Any = None  # the scope entered last; each scope knows the one entered before it
-        self.default_names: Any = None
+        self.default_names: Any = None  # worked out if asked for; likewise the names of operations
+        self.op_names: Any = None
+        self.templates: Any = {}  # template -> (its scope, whether its variables are made)
         self.collected: dict[str, list[tuple[str, Any]]] | None = None  # what add_to_collection added in this call
         self.undo: list[tuple[str, Callable[[], None]]] | None = None  # how to undo what it created; None: may not
 

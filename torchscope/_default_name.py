@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from ._op_names import NameEntry, NameExit
+
 
 class Entry(Protocol):
     """A scope as it was entered."""
@@ -63,7 +65,8 @@ class DefaultNames:
         unread = []
         entry = last
         while entry is not self._read:
-            unread.append(entry)
+            if not isinstance(entry, (NameEntry, NameExit)):
+                unread.append(entry)
             entry = entry._previous
         for entry in reversed(unread):
             self._close_down_to(entry._parent)

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from . import _names
+from . import _names, _op_names
 from ._call import Call
 from ._initialize import value_of
+from ._op_names import NameEntry, NameExit
 from ._request import DeviceLike, Request, Settings, as_shape, checked
 from ._spec import Constraint, Initializer, Kind, Regularizer
 from .errors import InitializerError, VariableShapeError
@@ -51,7 +52,13 @@ def ask(scope: Scope, call: Call, kind: Kind, name: str, shape: Any, dtype: Any,
         return answer(path, **arguments)
     # A getter is shown the dtype that the variable is going to have, as in TensorFlow.
     arguments["dtype"] = answer.shown_dtype = dtype or settings.dtype or call.store.default_dtype()
-    return checked("custom_getter", getter)(answer, path, **arguments)
+    if not _op_names.naming:
+        return checked("custom_getter", getter)(answer, path, **arguments)
+    top = NameEntry(None, scope)  # operations of a getter are named from the top, as in TensorFlow
+    try:
+        return checked("custom_getter", getter)(answer, path, **arguments)
+    finally:
+        NameExit(top)
 
 
 def _given(options: Any, name: str, settings: Settings) -> Any:

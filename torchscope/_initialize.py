@@ -13,10 +13,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import InitializerError, VariableDtypeError, VariableShapeError
+from .errors import InitializerError, ScopeError, VariableDtypeError, VariableShapeError
 from .initializers import glorot_uniform_initializer, zeros_initializer
 
 _FILL = "Fill the tensor in place: lambda t: t.fill_(1.0), or functools.partial(torch.nn.init.normal_, std=0.1)."
+
+
+class _Creating(threading.local):
+    """How many variables are being made in this thread, one inside another: what runs for that has no names."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+
+    def done(self) -> None:
+        self.depth -= 1
+
+
+creating = _Creating()
 _global_generator = threading.Lock()
 _glorot_uniform = glorot_uniform_initializer()
 _zeros = zeros_initializer()
@@ -25,7 +38,9 @@ _zeros = zeros_initializer()
 @contextmanager
 def plain_mode() -> Iterator[None]:
     """Leave ``inference_mode``, autograd and autocast for a while: what is made inside can be trained later."""
+    creating.depth += 1
     with ExitStack() as modes:
+        modes.callback(creating.done)
         modes.enter_context(torch.inference_mode(False))
         modes.enter_context(torch.no_grad())
         for device in ("cpu", "cuda"):
@@ -119,6 +134,8 @@ def _call(initializer: Any, tensor: Tensor, path: str, **generator: torch.Genera
         raise InitializerError.of(path, problem, _FILL)
     try:
         result = initializer(tensor, **generator)
+    except ScopeError:
+        raise
     except TypeError as error:  # a factory such as torch.zeros, or TensorFlow's (shape, dtype)
         problem = f"the initializer {initializer!r} failed on the tensor to fill: {error}"
         raise InitializerError.of(path, problem, _FILL) from error

@@ -16,7 +16,7 @@ from ._request import DeviceLike, checked, refuse_late
 from ._scope import VariableScope, open_base, thread
 from ._spec import VariableSpec
 from ._store import GLOBAL_VARIABLES, LOCAL_VARIABLES, TRAINABLE_VARIABLES, VariableStore
-from .errors import ArgumentTypeError, ArgumentValueError, NotBuiltError, ScopeNestingError, VariableNotFoundError
+from .errors import ArgumentTypeError, ArgumentValueError, NotBuiltError, ScopeNestingError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -290,11 +290,8 @@ class ScopedModule(nn.Module):
         [tensor(3.)]
         """
         store, call = self.variables, _running(self)
-        try:
-            path = store.path_of(value) if isinstance(value, Tensor) else None
-        except VariableNotFoundError:
-            path = None
-        if path is not None:
+        if isinstance(value, Tensor) and store.holds(value):
+            path = store.path_of(value)
             if path not in store.tagged.setdefault(name, []):
                 store.tagged[name].append(path)
         elif call is None:
@@ -478,7 +475,7 @@ def _run(root: ScopedModule, function: Callable[..., Any], args: Any, kwargs: An
     finally:
         thread.scope = outer
         # The scopes of the call know the call: let it forget them, and nothing is left for the garbage collector.
-        call.last = call.default_names = None
+        call.last = call.default_names = call.op_names = call.templates = None
 
 
 def _close(call: Call, base: VariableScope) -> None:
@@ -519,7 +516,7 @@ class _AsDefault:
                 (call.undo_building if issubclass(kind, Exception) else call.finish_building)()
         finally:
             thread.scope = outer
-            call.last = call.default_names = None
+            call.last = call.default_names = call.op_names = call.templates = None
 
 
 def _running(root: ScopedModule) -> Call | None:

@@ -44,7 +44,6 @@ _TENSORFLOWS = {
     "synchronization": "; leave it out",
     "aggregation": "; leave it out",
     "partitioner": "; partitioned variables are not there yet",
-    "auxiliary_name_scope": "; names of operations are not there yet",
 }
 
 
@@ -76,7 +75,7 @@ def show_options(options: type) -> Callable[[T], T]:
         signature = inspect.signature(function)  # type: ignore[arg-type]
         parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         for name, annotation in options.__annotations__.items():
-            default = True if name == "persistent" else None
+            default = True if name in ("persistent", "auxiliary_name_scope") else None
             written = annotation.__forward_arg__
             parameters.append(
                 inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=written)

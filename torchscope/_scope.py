@@ -16,6 +16,7 @@ from . import _names
 from ._call import Call
 from ._default_name import DefaultNames
 from ._getter import ask
+from ._op_names import OpNames
 from ._request import (
     DeviceLike,
     Getter,
@@ -84,7 +85,18 @@ class VariableScope:
     (True, 'encoder')
     """
 
-    __slots__ = ("_call", "_manager", "_name", "_parent", "_prefix", "_previous", "_reuse", "_settings")
+    __slots__ = (
+        "_call",
+        "_got_before",
+        "_manager",
+        "_name",
+        "_original",
+        "_parent",
+        "_prefix",
+        "_previous",
+        "_reuse",
+        "_settings",
+    )
 
     _name: str
     _prefix: str  # what stands before the name of a variable: "" or "a/b/"
@@ -93,7 +105,9 @@ class VariableScope:
     _call: Call
     _parent: VariableScope | None  # the scope that was open around this one
     _previous: VariableScope | None  # the scope that was entered before this one in the call
+    _got_before: int  # how many variables were got in the call before
     _manager: variable_scope | None  # what opened it; None at the bottom of a call
+    _original: str  # its original name scope, once that was asked for
 
     def __init__(self) -> None:
         raise TypeError("A VariableScope is made by `with variable_scope(...) as scope`, not by hand.")
@@ -102,6 +116,27 @@ class VariableScope:
     def name(self) -> str:
         """The path of the scope, ``"a/b"``; ``""`` at the root."""
         return self._name
+
+    @property
+    def original_name_scope(self) -> str:
+        """The name scope that was opened with the scope when it was first entered, with a trailing slash.
+
+        >>> from torchscope import ScopedModule, variable_scope
+        >>> def forward():
+        ...     with variable_scope("foo") as first:
+        ...         pass
+        ...     with variable_scope("foo") as second, variable_scope(first) as again:
+        ...         return [scope.original_name_scope for scope in (first, second, again)]
+        >>> ScopedModule(forward)()
+        ['foo/', 'foo_1/', 'foo/']
+        """
+        try:
+            return self._original
+        except AttributeError:
+            names = op_names(self)
+            names.read(self if self._call.last is None else self._call.last)
+            self._original = names.original(self)
+            return self._original
 
     @property
     def reuse(self) -> Reuse:
@@ -198,6 +233,16 @@ class VariableScope:
     def _jumped(self) -> bool:
         return self._manager is not None and isinstance(self._manager._name_or_scope, VariableScope)
 
+    def _asked_names(self) -> tuple[str, object, bool]:
+        """What it asks of the names of operations: a name, whose original name scope it keeps, whether to open one."""
+        manager = self._manager
+        assert manager is not None
+        asked = manager._name_or_scope
+        opens = manager._options.get("auxiliary_name_scope", True)
+        if isinstance(asked, VariableScope):
+            return asked._name.rpartition("/")[2], asked, opens
+        return asked or manager._default_name or "", manager, opens
+
     def __repr__(self) -> str:
         return f"<VariableScope {self._name!r} reuse={self._reuse!r}>"
 
@@ -211,11 +256,31 @@ def _closed_scope(name: str, reuse: Reuse, settings: dict[str, Any]) -> Variable
     scope._name, scope._prefix, scope._reuse = name, name and name + "/", reuse
     scope._settings = Settings().replace(**settings)
     scope._manager = scope._parent = scope._previous = None
+    scope._original = with_slash(name)
     return scope
 
 
 _new = object.__new__
 _no_settings = Settings()
+
+
+def op_names(scope: VariableScope) -> OpNames:
+    """The names of operations of the call of this scope, to be read up to the present."""
+    call = scope._call
+    if call.op_names is not None:
+        return call.op_names  # type: ignore[no-any-return]
+    base = scope
+    while base._parent is not None:
+        base = base._parent
+    names = OpNames(base, call.got)
+    if call.last is not None:  # the call is running: keep what is worked out
+        call.op_names = names
+    return names
+
+
+def with_slash(name_scope: str) -> str:
+    """A name scope as TensorFlow shows it: ``"a/b/"``, and ``""`` at the top."""
+    return name_scope and name_scope + "/"
 
 
 def open_base(call: Call) -> VariableScope:
@@ -225,6 +290,7 @@ def open_base(call: Call) -> VariableScope:
     base._reuse = False
     base._settings = _no_settings
     base._call = call
+    base._got_before = 0
     base._parent = base._previous = base._manager = None
     thread.scope = base
     return base
@@ -264,6 +330,7 @@ class ScopeOptions(TypedDict, total=False):
     reuse: Reuse
     dtype: torch.dtype | None
     constraint: Constraint | None
+    auxiliary_name_scope: bool
 
 
 @show_options(ScopeOptions)
@@ -298,6 +365,7 @@ class variable_scope:
             before an outer scope's getter and its ``getter`` is the outer one's.
         reuse: ``True`` to share only, ``AUTO_REUSE`` to share or create. ``False`` and ``None`` inherit: sharing
             cannot be turned off inside.
+        auxiliary_name_scope: whether to open a name scope for operations too.
 
     Raises:
         InvalidNameError: the name cannot be a path.
@@ -337,6 +405,7 @@ class variable_scope:
         scope._call = call = outer._call
         scope._parent = outer
         scope._previous = call.last
+        scope._got_before = len(call.got)
         scope._manager = self
         call.last = thread.scope = scope
         return scope
@@ -370,7 +439,9 @@ class variable_scope:
         self._overrides()  # a bad setting is told here, where it stands, not on entering
 
     def _overrides(self) -> dict[str, Any]:
-        given = {name: value for name, value in self._options.items() if name != "reuse" and value is not None}
+        given = {
+            name: value for name, value in self._options.items() if name in Settings.__slots__ and value is not None
+        }
         Settings().replace(**given)
         return given
 
@@ -392,6 +463,7 @@ class variable_scope:
         scope._reuse = reuse or origin._reuse
         scope._settings = self._settings_on_top_of(origin._settings)
         scope._call, scope._parent, scope._previous, scope._manager = call, outer, call.last, self
+        scope._got_before = len(call.got)
         call.last = thread.scope = scope
         return scope
 

@@ -283,6 +283,13 @@ class VariableStore(PathParameterDict):
             raise VariableNotFoundError.of_tensor(self.owner)
         return path
 
+    def holds(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a variable of this store."""
+        try:
+            return bool(self.path_of(tensor))
+        except VariableNotFoundError:
+            return False
+
     def collection(self, name: str, scope: str, loose: dict[str, list[tuple[str, Any]]]) -> list[Any]:
         """What is in a collection below ``scope``: variables first, then the values in ``loose``."""
         if name == TRAINABLE_VARIABLES:

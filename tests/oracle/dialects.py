@@ -10,9 +10,12 @@ import torch
 
 import torchscope
 from tests.oracle.programs import Get, run
+from torchscope._scope import op_names, thread
+
+ONE = torch.ones(1)
 
 
-def getter(label: str | None, log: Callable[[Any], None], constant: Callable[[float], Any]) -> Any:
+def getter(label: str | None, log: Callable[[Any], None], constant: Callable[[int], Any]) -> Any:
     """A custom getter by its name in a program; the same function in both dialects."""
     if label is None:
         return None
@@ -22,7 +25,7 @@ def getter(label: str | None, log: Callable[[Any], None], constant: Callable[[fl
         if label == "renames":
             name += "_r"
         if label == "fills" and kwargs["shape"] is not None:
-            kwargs["initializer"] = constant(5.0)
+            kwargs["initializer"] = constant(5)
         return getter(name, *args, **kwargs)
 
     return custom
@@ -69,13 +72,31 @@ class Torchscope:
         if get.initializer is None:
             return None
         kind, value = get.initializer
-        return torchscope.constant_initializer(value) if kind == "fill" else [value, value]
+        return torchscope.constant_initializer(value) if kind == "fill" else [float(value)] * 2
 
     def current(self) -> Any:
         return torchscope.get_variable_scope()
 
     def seen_scope(self, scope: Any) -> tuple[Any, ...]:
-        return scope.name, bool(scope.reuse), scope.reuse is torchscope.AUTO_REUSE
+        now = thread.scope
+        assert now is not None
+        name_scope = op_names(now).current(now._call.last, now)
+        return (
+            scope.name,
+            bool(scope.reuse),
+            scope.reuse is torchscope.AUTO_REUSE,
+            scope.original_name_scope,
+            name_scope,
+        )
+
+    def name_scope(self, name: str | None) -> AbstractContextManager[str]:
+        return torchscope.name_scope(name)
+
+    def op(self) -> str:
+        return torchscope.op_name(ONE + 1)
+
+    def template(self, name: str, function: Any, now: bool, unique: str | None, getter: Any) -> Any:
+        return torchscope.make_template(name, function, now, unique, getter)
 
     def seen_variable(self, variable: Any) -> tuple[Any, ...]:
         path = self.model.variable_name(variable)
@@ -92,7 +113,7 @@ class Torchscope:
 def torchscope_sees(program: Any) -> list[Any]:
     """What one call of a fresh module shows."""
     model = torchscope.ScopedModule()
-    with model.as_default():
+    with model.as_default(), torchscope.name_ops():
         return run(program, Torchscope(model))
 
 
@@ -126,7 +147,7 @@ class TensorFlow:
         initializer: Any = None
         if get.initializer is not None:
             kind, value = get.initializer
-            initializer = self.tf.constant_initializer(value) if kind == "fill" else [value, value]
+            initializer = self.tf.constant_initializer(value) if kind == "fill" else [float(value)] * 2
         return self.tf.get_variable(
             get.name,
             get.shape,
@@ -141,7 +162,18 @@ class TensorFlow:
         return self.tf.get_variable_scope()
 
     def seen_scope(self, scope: Any) -> tuple[Any, ...]:
-        return scope.name, bool(scope.reuse), scope.reuse is self.tf.AUTO_REUSE
+        name_scope = self.tf.get_default_graph().get_name_scope()
+        return scope.name, bool(scope.reuse), scope.reuse is self.tf.AUTO_REUSE, scope.original_name_scope, name_scope
+
+    def name_scope(self, name: str | None) -> AbstractContextManager[str]:
+        manager: AbstractContextManager[str] = self.tf.name_scope(name)
+        return manager
+
+    def op(self) -> str:
+        return str(self.tf.no_op(name="add").name)
+
+    def template(self, name: str, function: Any, now: bool, unique: str | None, getter: Any) -> Any:
+        return self.tf.make_template(name, function, now, unique, getter)
 
     def seen_variable(self, variable: Any) -> tuple[Any, ...]:
         value = self.tf.get_static_value(variable.initial_value)

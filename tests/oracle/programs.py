@@ -22,10 +22,11 @@ class Options:
     """What a scope may be given beside its name; ``None`` is: not given."""
 
     reuse: Reuse = "None"
-    initializer: float | None = None
+    initializer: int | None = None
     regularizer: bool = False
     dtype: str | None = None
     getter: str | None = None
+    auxiliary_name_scope: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Get:
     name: str
     shape: tuple[int, ...] | None
     dtype: str | None
-    initializer: tuple[str, float] | None
+    initializer: tuple[str, int] | None
     regularizer: bool
     trainable: bool | None
     getter: str | None
@@ -64,11 +65,43 @@ class Change:
     value: Any
 
 
-Statement = Scope | Get | Share | Change
+@dataclass(frozen=True)
+class NameScope:
+    """``with name_scope(...)``: a name, or an exact one."""
+
+    name: str | None
+    body: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Op:
+    """An operation called ``add``."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """``make_template``, of a function that gets some variables."""
+
+    name: str
+    now: bool
+    unique: str | None
+    getter: str | None
+    body: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class CallTemplate:
+    """A call of a template made before."""
+
+    number: int
+
+
+Statement = Scope | Get | Share | Change | NameScope | Op | Template | CallTemplate
 
 NAMES = st.sampled_from(["a", "b", "c", "a/b", "a_1"])
 REUSE: st.SearchStrategy[Any] = st.sampled_from(["None"] * 4 + ["False", "True", "AUTO_REUSE", "AUTO_REUSE"])
-NUMBER = st.sampled_from([1.0, 2.0])
+# Whole numbers fill every dtype. Where an initializer fails, TensorFlow keeps the name it took for the variable.
+NUMBER = st.sampled_from([1, 2])
 SHAPE = st.sampled_from([None, (2,), (2,), (2,), (3,), (2, 3)])
 DTYPE = st.sampled_from([None, None, None, "float32", "float64", "int32"])
 GETTER = st.sampled_from([None, None, None, None, "plain", "renames", "fills"])
@@ -82,6 +115,7 @@ def _options(scope_dtypes: bool) -> st.SearchStrategy[Options]:
         regularizer=st.booleans(),
         dtype=st.sampled_from([None, None, "float32", "float64"]) if scope_dtypes else st.none(),
         getter=GETTER,
+        auxiliary_name_scope=st.sampled_from([True, True, True, False]),
     )
 
 
@@ -115,7 +149,17 @@ def programs(draw: st.DrawFn) -> tuple[Statement, ...]:
     """A program of up to some twenty statements, three scopes deep."""
     # TensorFlow holds a constant's get against the scope's dtype, we do not: a program has one of the two.
     scope_dtypes = draw(st.booleans())
-    simple = st.one_of(_get(not scope_dtypes), _get(not scope_dtypes), st.just(Share()), _change(scope_dtypes))
+    get = _get(not scope_dtypes)
+    simple = st.one_of(get, get, st.just(Share()), _change(scope_dtypes), st.just(Op()))
+    template = st.builds(
+        Template,
+        NAMES,
+        st.booleans(),
+        st.sampled_from([None, None, "a", "t"]),
+        GETTER,
+        st.lists(st.one_of(get, st.just(Op())), max_size=3).map(tuple),
+    )
+    simple = st.one_of(simple, simple, template, st.builds(CallTemplate, st.integers(0, 3)))
 
     def scopes(body: st.SearchStrategy[Any]) -> st.SearchStrategy[Scope]:
         bodies = st.lists(body, max_size=4).map(tuple)
@@ -124,7 +168,8 @@ def programs(draw: st.DrawFn) -> tuple[Statement, ...]:
         default = st.builds(Scope, st.just("default"), NAMES, options, bodies)
         jump = st.builds(Scope, st.just("jump"), st.integers(0, 7), options, bodies)
         again = st.builds(Scope, st.just("again"), st.integers(0, 7), st.just(Options()), bodies)
-        return st.one_of(named, named, default, jump, again)
+        naming = st.builds(NameScope, st.sampled_from(["a", "b", "A", "add", "a/b", "a/", "a/b/", None, ""]), bodies)
+        return st.one_of(named, named, default, jump, again, naming)
 
     one = scopes(simple)
     two = scopes(st.one_of(simple, one))
@@ -142,6 +187,9 @@ class Dialect(Protocol):
     def seen_scope(self, scope: Any) -> tuple[Any, ...]: ...
     def seen_variable(self, variable: Any) -> tuple[Any, ...]: ...
     def summary(self) -> list[Any]: ...
+    def name_scope(self, name: str | None) -> AbstractContextManager[str]: ...
+    def op(self) -> str: ...
+    def template(self, name: str, function: Any, now: bool, unique: str | None, getter: Any) -> Any: ...
 
 
 ERRORS = (ValueError, TypeError)
@@ -157,6 +205,7 @@ class Run:
         self.managers: list[Any] = []
         self.busy: list[Any] = []  # managers that are open, or would reuse ever after in TensorFlow
         self.variables: list[Any] = []
+        self.templates: list[Any] = []
 
     def body(self, statements: tuple[Statement, ...]) -> None:
         for statement in statements:
@@ -180,6 +229,31 @@ class Run:
             self.variables.append(variable)
         number = next(i for i, known in enumerate(self.variables) if known is variable)
         self.log.append(("variable", number, *self.dialect.seen_variable(variable)))
+
+    def namescope(self, scope: NameScope) -> None:
+        with self.dialect.name_scope(scope.name) as name:
+            self.log.append(("name scope", name))
+            self.body(scope.body)
+
+    def op(self, op: Op) -> None:
+        self.log.append(("op", self.dialect.op()))
+
+    def template(self, template: Template) -> None:
+        getter = self.dialect.option("getter", template.getter, self.log.append)
+
+        def function() -> None:
+            self.log.append(("in template", *self.dialect.seen_scope(self.dialect.current())))
+            for statement in template.body:
+                getattr(self, type(statement).__name__.lower())(statement)
+
+        made = self.dialect.template(template.name, function, template.now, template.unique, getter)
+        self.templates.append(made)
+
+    def calltemplate(self, call: CallTemplate) -> None:
+        if self.templates:
+            template = self.templates[call.number % len(self.templates)]
+            template()
+            self.log.append(("template", *self.dialect.seen_scope(template.variable_scope)))
 
     def scope(self, scope: Scope) -> None:
         manager = self._manager(scope)
@@ -218,6 +292,8 @@ class Run:
             if value not in (None, False, "None"):
                 key = {"getter": "custom_getter"}.get(name, name)
                 given[key] = self.dialect.option(name, value, self.log.append)
+        if not options.auxiliary_name_scope:
+            given["auxiliary_name_scope"] = False
         return given
 
 
@@ -237,6 +313,20 @@ def _lines(statements: tuple[Statement, ...], prefix: str, indent: str) -> Itera
     for statement in statements:
         if isinstance(statement, Share):
             yield f"{indent}{prefix}get_variable_scope().reuse_variables()"
+        elif isinstance(statement, Op):
+            yield f"{indent}add()"
+        elif isinstance(statement, CallTemplate):
+            yield f"{indent}templates[{statement.number} % len(templates)]()"
+        elif isinstance(statement, Template):
+            yield f"{indent}def function():"
+            yield from _lines(statement.body, prefix, indent + "    ") if statement.body else [f"{indent}    pass"]
+            yield (
+                f"{indent}templates.append({prefix}make_template({statement.name!r}, function, {statement.now}, "
+                f"{statement.unique!r}, {statement.getter}))"
+            )
+        elif isinstance(statement, NameScope):
+            yield f"{indent}with {prefix}name_scope({statement.name!r}):"
+            yield from _lines(statement.body, prefix, indent + "    ") if statement.body else [f"{indent}    pass"]
         elif isinstance(statement, Change):
             yield f"{indent}{prefix}get_variable_scope().set_{statement.setting}({_value(statement.value, prefix)})"
         elif isinstance(statement, Get):
@@ -255,8 +345,10 @@ def _lines(statements: tuple[Statement, ...], prefix: str, indent: str) -> Itera
             given = [
                 f"{name}={_value(value, prefix)}"
                 for name, value in vars(statement.options).items()
-                if value not in (None, False, "None")
+                if value not in (None, False, "None") and name != "auxiliary_name_scope"
             ]
+            if not statement.options.auxiliary_name_scope:
+                given.append("auxiliary_name_scope=False")
             call = f"{prefix}variable_scope({', '.join([opener, *given])})"
             if statement.kind == "again":
                 call = f"managers[{statement.opener} % len(managers)]"
@@ -270,7 +362,7 @@ def _value(value: Any, prefix: str) -> str:
     if isinstance(value, tuple) and value and value[0] == "fill":
         return f"{prefix}constant_initializer({value[1]})"
     if isinstance(value, tuple) and value and value[0] == "constant":
-        return repr([value[1], value[1]])
+        return repr([float(value[1])] * 2)
     if value in ("float32", "float64", "int32"):
         return f"{'tf' if prefix else 'torch'}.{value}"
     if value == "AUTO_REUSE":

@@ -1,0 +1,275 @@
+"""Names of operations; the expected names are those TensorFlow 2.21 gave for the same lines in a TF1 graph."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from torchscope import (
+    ArgumentValueError,
+    InvalidNameError,
+    NoActiveModuleError,
+    ScopedModule,
+    ScopeNestingError,
+    VariableScope,
+    get_variable,
+    name_ops,
+    name_scope,
+    op_name,
+    variable_scope,
+    zeros_initializer,
+)
+from torchscope._scope import op_names, thread
+
+
+def run(function: Callable[[], Any]) -> Any:
+    with name_ops():
+        return ScopedModule(function)()
+
+
+def here() -> str:
+    """The name scope that is open."""
+    scope = thread.scope
+    assert scope is not None
+    return op_names(scope).current(scope._call.last, scope)
+
+
+def add() -> str:
+    return op_name(torch.ones(1) + 1)
+
+
+def the_contracts_example() -> Any:
+    with variable_scope("foo"):
+        return op_name(1.0 + get_variable("v", [1]))
+
+
+def scopes_again_and_again() -> Any:
+    with variable_scope("foo") as first:
+        names = [first.original_name_scope]
+    with variable_scope("foo") as second:
+        names += [second.original_name_scope, here()]
+    with variable_scope(first) as again:
+        return [*names, again.original_name_scope, here()]
+
+
+def name_scopes_name_no_variables() -> Any:
+    with variable_scope("foo"), name_scope("bar") as bar:
+        get_variable("v", [1])
+        added = add()
+        with variable_scope("baz") as baz:
+            return bar, added, baz.original_name_scope, baz.name
+
+
+def exact_and_top() -> Any:
+    seen = []
+    with name_scope("a"):
+        for name in ("b/", None, "a/b/", ""):
+            with name_scope(name) as full:
+                seen.append(full)
+    for name in ("A", "a_1", "a"):
+        with name_scope(name) as full:
+            seen.append(full)
+    return seen
+
+
+def without_a_name_scope() -> Any:
+    with variable_scope("foo", auxiliary_name_scope=False) as scope:
+        seen = [scope.original_name_scope, here()]
+    with name_scope("q"):
+        with variable_scope("foo", auxiliary_name_scope=False) as scope:
+            seen += [scope.original_name_scope, here()]
+        with variable_scope("z/y") as scope:
+            seen.append(scope.original_name_scope)
+        with variable_scope(scope) as again:
+            return [*seen, again.original_name_scope, here()]
+
+
+def variables_take_names() -> Any:
+    with variable_scope("w"):
+        pass
+    get_variable("w", [1])
+    with variable_scope("w") as scope:
+        seen = [scope.original_name_scope]
+    get_variable("u", [1])
+    with variable_scope("u") as scope:
+        seen.append(scope.original_name_scope)
+    get_variable("add_1", [1])
+    return [*seen, add(), add(), add()]
+
+
+def one_manager_again() -> Any:
+    manager = variable_scope("a")
+    seen = []
+    for _ in range(2):
+        with manager as scope:
+            seen.append((scope.original_name_scope, here()))
+    with variable_scope("b"), manager as scope:
+        return [*seen, (scope.name, scope.original_name_scope, here())]
+
+
+def default_names() -> Any:
+    seen = []
+    for outer in ("x", "x"):
+        with variable_scope(outer), variable_scope(None, "d") as scope:
+            seen.append((scope.name, scope.original_name_scope))
+    return seen
+
+
+def root() -> Any:
+    from torchscope import get_variable_scope
+
+    bottom = get_variable_scope()
+    with variable_scope("k"), variable_scope(bottom) as jumped:
+        return bottom.original_name_scope, jumped.original_name_scope, here()
+
+
+# what: the names that TensorFlow gave; operations are tf.no_op(name="add")
+CASES: dict[Callable[[], Any], Any] = {
+    the_contracts_example: "foo/add",
+    scopes_again_and_again: ["foo/", "foo_1/", "foo_1", "foo/", "foo_2"],
+    name_scopes_name_no_variables: ("foo/bar/", "foo/bar/add", "foo/bar/baz/", "foo/baz"),
+    exact_and_top: ["b/", "", "a/b/", "", "A_1/", "a_1_1/", "a_2/"],
+    without_a_name_scope: ["", "", "q/", "q", "q/z/y/", "q/z/y/", "q/y"],
+    variables_take_names: ["w_2/", "u_1/", "add", "add_2", "add_3"],
+    one_manager_again: [("a/", "a"), ("a/", "a_1"), ("b/a", "a/", "b/a")],
+    default_names: [("x/d", "x/d/"), ("x/d", "x_1/d/")],
+    root: ("", "", "k"),
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_names_are_tensorflows_in_every_call(case: Callable[[], Any]) -> None:
+    model = ScopedModule(case)
+    with name_ops():
+        assert [model() for _ in range(3)] == [CASES[case]] * 3
+
+
+def test_torch_functions_count_once_under_their_own_names() -> None:
+    def forward(x: torch.Tensor) -> list[str]:
+        with variable_scope("conv"):
+            weights = get_variable("weights", [4, 3, 3, 3])
+            y = F.conv2d(x, weights, padding="same")
+            z = F.relu(y)
+            parts = z.chunk(2, dim=1)
+            return [op_name(t) for t in (y, z, *parts, 2 - z, z.mT, weights)]
+
+    model = ScopedModule(forward)
+    with name_ops():
+        names = model(torch.ones(1, 3, 5, 5))
+    assert names == ["conv/conv2d", "conv/relu", "conv/chunk", "conv/chunk", "conv/sub", "conv/mT", "conv/weights"]
+
+
+def test_making_a_variable_is_no_operation() -> None:
+    def forward() -> str:
+        get_variable("a", [2, 2])
+        get_variable("b", [2], initializer=lambda t: t.copy_(torch.ones(2) + 1))
+        get_variable("c", initializer=[1.0])
+        return op_name(torch.ones(1).add(1))
+
+    assert run(forward) == "add"
+
+
+def test_operations_of_a_getter_are_named_from_the_top() -> None:
+    def doubled(getter: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        return getter(name, *args, **kwargs) * 2
+
+    def forward() -> list[str]:
+        with variable_scope("a", custom_getter=doubled):
+            return [op_name(get_variable("v", [1])), add()]
+
+    assert run(forward) == ["mul", "a/add"]
+
+
+def test_an_operation_without_a_name_says_why() -> None:
+    for tensor in (torch.ones(1), torch.ones(1) + 1):
+        with pytest.raises(ArgumentValueError, match="Make it inside `with name_ops"):
+            op_name(tensor)
+    with name_ops():
+        outside = torch.ones(1) + 1
+    with pytest.raises(ArgumentValueError):
+        op_name(outside)
+
+
+def test_a_kept_scope_tells_its_name_scope_after_its_call() -> None:
+    kept: list[VariableScope] = []
+
+    def forward() -> None:
+        get_variable("a", [1], initializer=zeros_initializer())
+        with variable_scope("a") as scope:
+            kept.append(scope)
+
+    model = ScopedModule(forward)
+    model(), model()
+    assert [scope.original_name_scope for scope in kept] == ["a_1/", "a_1/"]
+    with model.as_default(), variable_scope("x"), variable_scope(kept[0]) as again:
+        assert again.original_name_scope == "a_1/"
+
+
+def test_a_name_scope_puts_back_what_was_there() -> None:
+    def forward() -> None:
+        with variable_scope("s"):
+            with name_scope("a"):
+                pass
+            assert here() == "s"
+            with name_scope("a"), name_scope("b"), variable_scope("c"):
+                assert here() == "s/a_1/b/c"
+            assert here() == "s"
+            with pytest.raises(KeyError):
+                with name_scope("a"):
+                    raise KeyError
+            assert here() == "s"
+        assert here() == ""
+
+    run(forward)
+    found: list[Any] = []
+    other = threading.Thread(target=lambda: found.append(run(forward)))
+    other.start()
+    other.join()
+    assert found == [None]
+
+
+def test_one_name_scope_object_may_be_entered_again() -> None:
+    def forward() -> list[str]:
+        again = name_scope("a")
+        names = []
+        for _ in range(2):
+            with again as name:
+                names.append(name)
+        with again as outer, again as inner:
+            return [*names, outer, inner]
+
+    assert run(forward) == ["a/", "a_1/", "a_2/", "a_2/a/"]
+
+
+def test_a_name_scope_that_is_wrong_says_so() -> None:
+    with pytest.raises(NoActiveModuleError, match=r"name_scope\(\) needs a module"):
+        name_scope("a").__enter__()
+    for name in ("a b", "a//b", "//", "/a", 3):
+        with pytest.raises(InvalidNameError):
+            name_scope(name)  # type: ignore[arg-type]
+
+    def crossed() -> None:
+        outer = name_scope("a")
+        outer.__enter__()
+        variable_scope("b").__enter__()
+        outer.__exit__(None, None, None)
+
+    with pytest.raises(ScopeNestingError, match="Cannot leave name scope 'a': the innermost open scope is 'b'"):
+        run(crossed)
+
+
+def test_naming_operations_changes_no_result_and_nothing_is_named_under_the_compiler() -> None:
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        with variable_scope("a"), name_scope("b"):
+            return torch.relu(x * get_variable("w", [3]))
+
+    model = ScopedModule(forward, seed=0).build(torch.ones(3))
+    plain = model(torch.ones(3))
+    with name_ops():
+        assert torch.equal(model(torch.ones(3)), plain)
+    assert torch.equal(torch.compile(model, fullgraph=True, backend="eager")(torch.ones(3)), plain)

@@ -1,0 +1,151 @@
+"""Names of operations: ``name_scope`` opens a scope for them alone, ``name_ops`` gives each torch operation one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+from . import _op_names
+from ._initialize import creating
+from ._names import check
+from ._op_names import NameEntry, NameExit
+from ._scope import innermost, op_names, thread, with_slash
+from .errors import ArgumentValueError, ScopeNestingError
+
+# Operators that torch calls by a method of its own, under the name that TensorFlow has for them.
+_REFLECTED = {"radd", "rsub", "rmul", "rtruediv", "rfloordiv", "rmod", "rpow", "rmatmul", "rand", "ror", "rxor"}
+_INPLACE = {"iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "imatmul", "iand", "ior", "ixor"}
+# Attributes that are computed: the others (shape, grad, data, ...) are no operations.
+_COMPUTED = {"T", "mT", "H", "mH", "real", "imag"}
+
+_names: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+
+class name_scope:
+    """Open a scope for names of operations alone; names of variables do not see it (``tf.name_scope``).
+
+    It yields its full name with a trailing slash, made unique in the call. A name that ends in ``/`` is entered exactly
+    so, from the top; ``None`` and ``""`` go to the top.
+
+    >>> from torchscope import ScopedModule, get_variable, name_scope, variable_scope
+    >>> def forward():
+    ...     with variable_scope("foo"):
+    ...         with name_scope("bar") as first:
+    ...             get_variable("w", [3])
+    ...         with name_scope("bar") as second, name_scope(first) as again:
+    ...             return first, second, again
+    >>> model = ScopedModule(forward)
+    >>> model(), list(model.variables)
+    (('foo/bar/', 'foo/bar_1/', 'foo/bar/'), ['foo/w'])
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+        InvalidNameError: the name cannot be a path (but for one slash at its end).
+        ScopeNestingError: a variable scope that was opened inside is still open.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        if name:
+            check(name.removesuffix("/") if isinstance(name, str) else name)
+        self._name = name
+        self._open: list[NameEntry] = []
+
+    def __enter__(self) -> str:
+        scope = innermost("name_scope()")
+        self._open.append(NameEntry(self._name, scope))
+        return with_slash(op_names(scope).current(scope._call.last, scope))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        entry = self._open.pop()
+        if thread.scope is entry._within:
+            NameExit(entry)
+        elif kind is None:
+            found = "no scope at all" if thread.scope is None else f"'{thread.scope.name}'"
+            raise ScopeNestingError.of(f"name scope {self._name!r}", found)
+
+
+class name_ops(TorchFunctionMode):
+    """Give every torch operation inside a unique name, as each had in a TensorFlow graph; :func:`op_name` tells it.
+
+    Names are those of torch's functions (``add``, ``conv2d``, ``relu``) below the name scopes that are open. A function
+    that torch computes by others counts once; what autograd runs in backward has no name, and an operation in place
+    gives its tensor a new one. An operation, a scope and a variable share one space per call, in which case does not
+    count. Operations outside of any call, and inside of ``torch.compile``, are not named.
+
+    >>> from torchscope import ScopedModule, get_variable, name_ops, op_name, variable_scope
+    >>> def forward():
+    ...     with variable_scope("foo"):
+    ...         return 1.0 + get_variable("v", [1])
+    >>> with name_ops():
+    ...     op_name(ScopedModule(forward)())
+    'foo/add'
+    """
+
+    def __enter__(self) -> name_ops:
+        _op_names.naming += 1
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _op_names.naming -= 1
+        super().__exit__(kind, error, traceback)  # type: ignore[no-untyped-call]
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the function and name what it returns."""
+        result = func(*args, **(kwargs or {}))
+        scope = thread.scope
+        unnamed = scope is None or creating.depth or torch.compiler.is_compiling()
+        name = None if unnamed else _base_name(func)
+        tensors = list(_tensors(result)) if name else []
+        if tensors and scope is not None and name is not None:
+            full_name = op_names(scope).operation(scope._call.last, scope, name)
+            for tensor in tensors:
+                _names[tensor] = full_name
+        return result
+
+
+def op_name(tensor: Tensor) -> str:
+    """The name of the operation that made a tensor inside :class:`name_ops`; of a variable in its call, its path.
+
+    >>> from torchscope import ScopedModule, get_variable, op_name
+    >>> ScopedModule(lambda: op_name(get_variable("v", [1])))()
+    'v'
+
+    Raises:
+        ArgumentValueError: it was made by no operation that was named.
+    """
+    name = _names.get(tensor)  # type: ignore[no-untyped-call]
+    if name is not None:
+        return str(name)
+    scope = thread.scope
+    if scope is not None and scope._call.store.holds(tensor):
+        return scope._call.store.path_of(tensor)
+    mend = "Make it inside `with name_ops():` and a call of a ScopedModule; backward and compiled code have no names."
+    raise ArgumentValueError.of("tensor", tensor, mend)
+
+
+def _base_name(function: Callable[..., Any]) -> str | None:
+    name = getattr(function, "__name__", "")
+    if name == "__get__":
+        name = getattr(getattr(function, "__self__", None), "__name__", "")
+        return name if name in _COMPUTED else None
+    name = name.strip("_")
+    return name[1:] if name in _REFLECTED or name in _INPLACE else name or None
+
+
+def _tensors(result: Any) -> Iterator[Tensor]:
+    if isinstance(result, Tensor):
+        yield result
+    elif isinstance(result, (tuple, list)):
+        for each in result:
+            yield from _tensors(each)
