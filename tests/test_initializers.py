@@ -264,6 +264,25 @@ def test_a_seed_makes_each_variable_from_seed_and_path_alone(what: str) -> None:
     assert not torch.equal(first["x"], numbers(8, ["x"], **options)["x"])
 
 
+def test_a_seed_holds_for_initializers_that_return_their_value() -> None:
+    def forward() -> None:
+        get_variable("w", initializer=lambda: torch.randn(3))
+
+    state = torch.get_rng_state()
+    one, two = ScopedModule(forward, seed=0).build(), ScopedModule(forward, seed=0).build()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(one.variables["w"], two.variables["w"])
+    one.variables["w"].detach().zero_()
+    one.reset_parameters()
+    assert torch.equal(one.variables["w"], two.variables["w"])
+
+
+def test_a_seeded_initializer_may_run_another_seeded_module() -> None:
+    inner = ScopedModule(lambda: get_variable("w", [2], initializer=lambda t: t.normal_()), seed=1)
+    outer = ScopedModule(lambda: get_variable("w", [2], initializer=lambda t: t.copy_(inner())), seed=2)
+    assert torch.equal(outer(), inner())
+
+
 def test_without_a_seed_torchs_generator_decides() -> None:
     torch.manual_seed(5)
     first = numbers(None, ["x", "y"])

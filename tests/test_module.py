@@ -15,6 +15,7 @@ from torchscope import (
     ArgumentValueError,
     NotBuiltError,
     ScopedModule,
+    ScopeNestingError,
     VariableExistsError,
     VariableNotFoundError,
     get_buffer,
@@ -358,6 +359,80 @@ def test_a_call_inside_a_building_call_of_the_same_module_is_undone_with_it() ->
     assert model.built
 
 
+class Child(ScopedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ get_variable("w", [x.shape[-1], 2])
+
+
+class Parent(ScopedModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.child = Child()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.child(x)
+        if x.shape[-1] != 3:
+            raise ValueError("not 3")
+        return y
+
+
+def test_a_failing_call_undoes_the_modules_that_it_built_inside() -> None:
+    model = Parent()
+    for attempt in (model, model.build):
+        with pytest.raises(ValueError, match="not 3"):
+            attempt(torch.ones(1, 7))
+        assert list(model.state_dict()) == []
+        assert (model.built, model.child.built) == (False, False)
+        with pytest.raises(NotBuiltError):
+            model.child.parameters()
+    model.build(torch.ones(1, 3))
+    assert model.child.specs["w"].shape == (3, 2)
+    assert model.child.built
+
+
+def test_a_hook_that_fails_undoes_the_build() -> None:
+    model = ScopedModule(w)
+
+    def hook(*args: Any) -> None:
+        raise ValueError("hook")
+
+    handle = model.register_forward_hook(hook)
+    with pytest.raises(ValueError, match="hook"):
+        model.build()
+    assert (model.built, list(model.variables)) == (False, [])
+    handle.remove()
+    assert model.build().built
+
+
+def test_what_a_complete_call_got_stays_though_the_block_around_it_fails() -> None:
+    model = ScopedModule(w)
+    with pytest.raises(ValueError, match="later"), model.as_default():
+        w()
+        get_variable("other", [1])
+        model()
+        raise ValueError("later")
+    assert (model.built, list(model.variables)) == (True, ["w"])
+    assert model() is model.variables["w"]
+
+
+def test_an_as_default_block_that_leaves_a_scope_open_is_undone() -> None:
+    model = ScopedModule()
+    with pytest.raises(ScopeNestingError):
+        with model.as_default():
+            variable_scope("a").__enter__()
+            w()
+    assert (list(model.variables), model.variables.building_calls) == ([], [])
+
+
+def test_build_leaves_lazy_and_expanded_buffers_alone() -> None:
+    norm = nn.LazyBatchNorm1d()
+    model = ScopedModule(norm)
+    model.register_buffer("expanded", torch.zeros(1).expand(4))
+    model.build(torch.rand(4, 2))
+    assert norm.running_mean is not None
+    assert norm.running_mean.shape == (2,)
+
+
 def test_as_default_makes_variables_and_does_not_build() -> None:
     model = ScopedModule(lambda: w())
     with model.as_default() as root:
@@ -466,6 +541,34 @@ def test_collections_declared_replace_the_default_one_as_in_tensorflow() -> None
     held = model.variables["w"]
     assert model.global_variables() == []
     assert model.trainable_variables() == model.get_collection("mine") == [held]
+
+
+def test_a_scope_object_selects_its_own_path_whatever_its_characters() -> None:
+    def forward() -> list[str]:
+        for name in ("h[0]", "h0", "h*"):
+            with variable_scope(name) as scope:
+                w()
+                assert names(model, scope.trainable_variables()) == [f"{name}/w"]
+                assert names(model, model.trainable_variables(scope)) == [f"{name}/w"]
+        return names(model, model.trainable_variables("h[0]"))
+
+    model = ScopedModule(forward)
+    assert model() == ["h[0]/w"]
+    assert names(model, model.trainable_variables("h?")) == ["h0/w", "h*/w"]
+    with pytest.raises(ArgumentValueError, match="It is no glob"):
+        model.trainable_variables("[z-a]")
+
+
+def test_losses_that_are_added_count_as_regularization_losses() -> None:
+    class Added(ScopedModule):
+        def forward(self) -> None:
+            get_variable("w", [2], initializer=nn.init.ones_, regularizer=torch.sum)
+            self.add_to_collection("regularization_losses", torch.tensor(5.0))
+
+    model = Added()
+    model()
+    assert [loss.item() for loss in model.get_collection("regularization_losses")] == [2, 5]
+    assert model.regularization_loss().item() == 7
 
 
 def test_values_that_a_call_adds_belong_to_the_call() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.models.image_filters import ImageFilters, images
-from torchscope import InitializerError, ScopedModule, ScopeError, get_variable, variable_scope
+from torchscope import AUTO_REUSE, InitializerError, ScopedModule, ScopeError, get_variable, variable_scope
 
 
 class Unfriendly:
@@ -99,6 +99,36 @@ def test_what_pickle_cannot_store_is_said_to_be_lost_and_comes_back_with_the_nex
     assert held.tolist() == [0, 0]
     other.reset_parameters()
     assert held.tolist() == [3, 3]
+
+
+class Method(ScopedModule):
+    factor = 2.0
+
+    def l2(self, variable: torch.Tensor) -> torch.Tensor:
+        return self.factor * variable.square().sum()
+
+    def forward(self) -> None:
+        for i in range(5):
+            get_variable(f"w{i}", [1], initializer=torch.nn.init.ones_, regularizer=self.l2)
+
+
+@pytest.mark.parametrize("copied", COPIES)
+def test_a_regularizer_that_is_a_method_of_the_model_becomes_the_copys_own(copied: Any) -> None:
+    model = Method().build()
+    other = copied(model)
+    model.factor, other.factor = 100.0, 3.0
+    assert other.regularization_loss().item() == 15
+
+
+def reused() -> Any:
+    with variable_scope("a", reuse=AUTO_REUSE, regularizer=lambda w: w.sum()):
+        return get_variable("w", [2], initializer=torch.nn.init.ones_)
+
+
+def test_a_lost_callable_comes_back_under_reuse_too() -> None:
+    other = via_pickle(ScopedModule(reused).build())
+    other()
+    assert other.regularization_loss().item() == 2
 
 
 def many(count: int) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.parallel.replicate import replicate
+from torch.nn.utils import prune
 
 from torchscope import (
     InitializerError,
@@ -125,8 +127,8 @@ def test_the_first_call_holds_the_code_against_what_was_loaded() -> None:
         model(torch.ones(2))
     assert not model.built
     typed = ScopedModule(lambda: get_variable("w", [2], torch.float32))
-    typed.load_state_dict({"variables.w": torch.ones(2, dtype=torch.float64)})
-    with pytest.raises(VariableDtypeError, match=r"asked for dtype torch\.float32, found dtype torch\.float64"):
+    typed.load_state_dict({"variables.w": torch.ones(2, dtype=torch.int64)})
+    with pytest.raises(VariableDtypeError, match=r"asked for dtype torch\.float32, found dtype torch\.int64"):
         typed()
 
 
@@ -147,6 +149,56 @@ def test_a_first_call_that_raises_leaves_what_was_loaded_as_it_was() -> None:
     model(False)
     assert model.specs["mean"].kind == "buffer"
     assert model.variables["frozen"].requires_grad is False
+
+
+@pytest.mark.parametrize("module_dtype", [None, torch.float16])
+def test_a_checkpoint_of_another_precision_is_cast_as_for_a_built_module(module_dtype: torch.dtype | None) -> None:
+    model = ScopedModule(lambda: get_variable("w", [2], torch.float32), dtype=module_dtype)
+    model.load_state_dict({"variables.w": torch.ones(2, dtype=torch.float64 if module_dtype else torch.float16)})
+    held = model.variables["w"]
+    assert model() is held
+    assert (held.dtype, model.specs["w"].dtype) == (module_dtype or torch.float32, torch.float32)
+
+
+def test_a_failing_first_call_leaves_the_order_of_what_was_loaded() -> None:
+    def forward(fail: bool) -> None:
+        for name in "abc":
+            (get_buffer if name == "b" else get_variable)(name, [1])
+        assert not fail
+
+    model = ScopedModule(forward)
+    model.load_state_dict({f"variables.{name}": torch.ones(1) for name in "abc"})
+    before = [name for name, _ in model.named_parameters()]
+    with pytest.raises(AssertionError):
+        model(True)
+    assert [name for name, _ in model.named_parameters()] == before
+    assert list(model.variables) == ["a", "b", "c"]
+
+
+def test_a_failed_load_leaves_unbuilt_children_as_they_were() -> None:
+    parent = ScopedModule(lambda: None)
+    parent.child = child = Norm()
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        parent.load_state_dict({**{f"child.{name}": value for name, value in saved().items()}, "other": torch.ones(1)})
+    assert list(child.variables) == []
+
+
+def test_after_a_strict_load_build_makes_nothing_random_either() -> None:
+    model = ScopedModule(lambda: (get_variable("a", [1]), get_variable("b", [1])))
+    model.load_state_dict({"variables.a": torch.ones(1)})
+    with pytest.raises(VariableNotFoundError, match="'b' was not in the state_dict"):
+        model.build()
+    with model.building():
+        model()
+    assert list(model.variables) == ["a", "b"]
+
+
+def test_a_value_put_in_the_place_of_a_variable_keeps_its_declaration() -> None:
+    model = Norm().build(torch.ones(2))
+    model.variables["norm/mean"] = torch.ones(2)
+    model.variables["norm/scale"] = torch.ones(2) * 5
+    assert not isinstance(model.variables["norm/mean"], nn.Parameter)
+    assert model.regularization_losses()[0].item() == 10
 
 
 def test_a_path_that_a_strict_state_dict_lacks_is_missing_and_otherwise_made() -> None:
@@ -267,9 +319,9 @@ def test_replicas_of_data_parallel_read_their_own_copies() -> None:
     copies = replica()
     assert held.training
     originals = [model.variables[path] for path in ("training", "items", "w", "keys")]
-    for copy, original in zip(copies, originals, strict=True):
-        assert copy is not original
-        assert torch.equal(copy, original)
+    for copied, original in zip(copies, originals, strict=True):
+        assert copied is not original
+        assert torch.equal(copied, original)
     assert sum(copies[:3]).grad_fn is not None
     assert replica() == copies
     replica.fn = None
@@ -281,6 +333,11 @@ def test_a_replica_creates_nothing() -> None:
     replica = model._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
     replica._modules["variables"] = model.variables._replicate_for_data_parallel()
     with pytest.raises(TracingError, match="cannot be under DataParallel"):
+        replica()
+    model.load_state_dict({"variables.w": torch.ones(1)})
+    replica._modules["variables"] = model.variables._replicate_for_data_parallel()
+    replica._modules["variables"].w = torch.ones(1)
+    with pytest.raises(TracingError, match="'w' of ScopedModule.* is not declared yet"):
         replica()
 
 
@@ -294,6 +351,18 @@ def test_a_variable_can_be_parametrized() -> None:
     nn.utils.parametrize.register_parametrization(model.variables, "a/w", Double())
     assert torch.equal(model(), plain * 2)
     assert "a/w" in model.variables
+    copied = copy.deepcopy(model)
+    assert torch.equal(copied(), plain * 2)
+    for change in (model.reset_parameters, model.apply_constraints):
+        with pytest.raises(InitializerError, match="it is computed"):
+            change()
+
+
+def test_a_variable_can_be_pruned() -> None:
+    model = ScopedModule(lambda: get_variable("w", [4], initializer=ones_initializer())).build()
+    prune.random_unstructured(model.variables, "w", amount=0.5)  # type: ignore[no-untyped-call]
+    assert model().sum().item() == 2
+    torch.optim.SGD(model.parameters(), 0.1)
 
 
 def test_a_model_without_call_of_super_init_says_so() -> None:

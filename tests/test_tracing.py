@@ -19,6 +19,7 @@ from torchscope import (
     AUTO_REUSE,
     ScopedModule,
     TracingError,
+    VariableNotFoundError,
     get_buffer,
     get_variable,
     scoped,
@@ -231,6 +232,25 @@ class AsDefault:
     def __call__(self, x: Tensor) -> Tensor:
         with self.model.as_default():
             return scale(x)
+
+
+@pytest.mark.parametrize("trace", TRACERS, ids=lambda trace: trace.__name__)
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_path_that_a_built_module_lacks_is_missing_also_while_tracing(trace: Callable[[Any, Tensor], None]) -> None:
+    model = ScopedModule(scale).build(torch.ones(()))
+    model.fn = lambda x: x * get_variable("ww", [])
+    with pytest.raises((VariableNotFoundError, RuntimeError)) as raised:
+        trace(model, torch.ones(3))
+    assert "'ww' does not exist in ScopedModule(scale), which is already built" in str(raised.value)
+    assert "The nearest existing paths: 'w'" in str(raised.value)
+
+
+def test_a_function_compiled_under_as_default_gets_what_exists() -> None:
+    torch._dynamo.reset()
+    model = ScopedModule(scale).build(torch.ones(()))
+    compiled = torch.compile(scale, fullgraph=True, backend="eager")
+    with model.as_default():
+        assert torch.equal(compiled(torch.ones(3)), torch.ones(3) * model.variables["w"])
 
 
 def test_a_call_that_traces_builds_nothing_and_a_fake_call_of_a_built_module_runs() -> None:

@@ -13,6 +13,8 @@ from ._tracing import tracer
 if TYPE_CHECKING:
     from ._spec import VariableSpec
 
+# What may have to be taken back: the store, the path (None: the store's being built), and how.
+Undo = list[tuple[VariableStore, str | None, Callable[[], None]]]
 _NOTHING: dict[str, Tensor | None] = {}
 
 
@@ -54,7 +56,7 @@ class Call:
         self.op_names: Any = None
         self.templates: Any = {}  # template -> (its scope, whether its variables are made)
         self.collected: dict[str, list[tuple[str, Any]]] | None = None  # what add_to_collection added in this call
-        self.undo: list[tuple[str, Callable[[], None]]] | None = None  # how to undo what it created; None: may not
+        self.undo: Undo | None = None  # how to undo what it created; None: it may not create
 
     def start_building(self, *, sets_built: bool) -> None:
         """Allow this call to create variables, unless something is tracing."""
@@ -69,33 +71,42 @@ class Call:
             self.store.building_calls.append(self)
 
     def _call_around(self) -> Call | None:
-        """The run of the same root that this one is a part of: the two are built, or undone, together."""
+        """The building run that this one is a part of, of this root or of one around it: they are undone together."""
         call = self.outer
-        while call is not None and not (call.store is self.store and call.undo is not None and call.sets_built):
+        while call is not None and not (call.undo is not None and call.sets_built):
             call = call.outer
         return call
 
     def finish_building(self) -> None:
         """Keep what this call created; a complete run of the root builds it."""
         assert self.undo is not None
-        with self.store.lock:
-            self.store.building_calls.remove(self)
-            if self.joins is not None:
-                assert self.joins.undo is not None
-                self.joins.undo += self.undo
-            elif self.sets_built:
-                self.store.set_built()
+        store, around = self.store, self.joins
+        with store.lock:
+            store.building_calls.remove(self)
+            if around is None or around.store is not store:
+                self._own_what_was_got()
+                if self.sets_built and not store.built:
+                    store.set_built(True)
+                    self.undo.append((store, None, lambda: store.set_built(False)))
+            if around is not None and around.undo is not None:
+                around.undo += self.undo
             self.undo = None
+
+    def _own_what_was_got(self) -> None:
+        """This call is complete: what it got stays, also if another that is still running made it and fails."""
+        for call in self.store.building_calls:
+            call.undo[:] = [entry for entry in call.undo if entry[0] is not self.store or entry[1] not in self.got]
 
     def undo_building(self) -> None:
         """Take back what this call created, but for what another building call has got meanwhile: that is its now."""
         assert self.undo is not None
         with self.store.lock:
             self.store.building_calls.remove(self)
-            for path, undo in reversed(self.undo):
-                heir = next((call for call in self.store.building_calls if path in call.got), None)
-                if heir is None:
-                    undo()
+        for store, path, undo in reversed(self.undo):
+            with store.lock:
+                heirs = [call for call in store.building_calls if path in call.got]
+                if heirs:
+                    heirs[0].undo.append((store, path, undo))
                 else:
-                    heir.undo.append((path, undo))
-            self.undo = None
+                    undo()
+        self.undo = None

@@ -30,7 +30,7 @@ class _Creating(threading.local):
 
 
 creating = _Creating()
-_global_generator = threading.Lock()
+_global_generator = threading.RLock()
 _glorot_uniform = glorot_uniform_initializer()
 _zeros = zeros_initializer()
 
@@ -63,7 +63,7 @@ def gives_value(initializer: Any) -> bool:
     return initializer is not None and (not callable(initializer) or _accepts(initializer))
 
 
-def value_of(path: str, initializer: Any, dtype: torch.dtype | None) -> Tensor:
+def value_of(path: str, initializer: Any, dtype: torch.dtype | None, seed: int | None = None) -> Tensor:
     """The value that an initializer without a shape stands for: the constant, or what the callable returns.
 
     Raises:
@@ -73,7 +73,13 @@ def value_of(path: str, initializer: Any, dtype: torch.dtype | None) -> Tensor:
     """
     if not gives_value(initializer):
         raise VariableShapeError.of_missing(path)
-    value = initializer() if callable(initializer) else initializer
+    if not callable(initializer):
+        value = initializer
+    elif seed is None:
+        value = initializer()
+    else:
+        with _global_stream(_stream(path, seed)):
+            value = initializer()
     try:
         tensor = torch.as_tensor(value).detach()
     except (TypeError, ValueError, RuntimeError) as error:
@@ -108,24 +114,35 @@ def _default_initializer(path: str, dtype: torch.dtype) -> Callable[..., Any]:
 
 
 def _fill_from_stream(tensor: Tensor, path: str, initializer: Any, seed: int) -> None:
-    # Drawn on the CPU whatever the device, so that the numbers are the same everywhere; a hash of seed and whole path
-    # names the stream, so that neither order nor neighbours matter.
-    name = hashlib.blake2b(f"{seed}\0{path}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    stream = int.from_bytes(name, "little", signed=True)
+    # Drawn on the CPU whatever the device, so that the numbers are the same everywhere.
+    stream = _stream(path, seed)
     target = tensor if tensor.device.type == "cpu" else torch.empty_like(tensor, device="cpu")
     with torch.device("cpu"):
         if _accepts(initializer, target, generator=None):
             _call(initializer, target, path, generator=torch.Generator().manual_seed(stream))
         else:
-            with _global_generator:
-                state = torch.default_generator.get_state()
-                torch.default_generator.manual_seed(stream)
-                try:
-                    _call(initializer, target, path)
-                finally:
-                    torch.default_generator.set_state(state)
+            with _global_stream(stream):
+                _call(initializer, target, path)
     if target is not tensor:
         tensor.copy_(target)
+
+
+def _stream(path: str, seed: int) -> int:
+    """The seed of a variable: a hash of seed and whole path, so that neither order nor neighbours matter."""
+    name = hashlib.blake2b(f"{seed}\0{path}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(name, "little", signed=True)
+
+
+@contextmanager
+def _global_stream(stream: int) -> Iterator[None]:
+    """Let torch's own generator, that of the CPU, be at the start of a stream for a while."""
+    with _global_generator, torch.device("cpu"):
+        state = torch.default_generator.get_state()
+        torch.default_generator.manual_seed(stream)
+        try:
+            yield
+        finally:
+            torch.default_generator.set_state(state)
 
 
 def _call(initializer: Any, tensor: Tensor, path: str, **generator: torch.Generator) -> None:

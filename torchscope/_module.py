@@ -10,12 +10,20 @@ from typing import Any, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
+from . import _names
 from ._call import Call
 from ._request import DeviceLike, checked, refuse_late
 from ._scope import VariableScope, open_base, thread
 from ._spec import VariableSpec
-from ._store import GLOBAL_VARIABLES, LOCAL_VARIABLES, TRAINABLE_VARIABLES, VariableStore
+from ._store import (
+    GLOBAL_VARIABLES,
+    LOCAL_VARIABLES,
+    REGULARIZATION_LOSSES,
+    TRAINABLE_VARIABLES,
+    VariableStore,
+)
 from .errors import ArgumentTypeError, ArgumentValueError, NotBuiltError, ScopeNestingError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -123,8 +131,12 @@ class ScopedModule(nn.Module):
         Raises:
             ScopeError: whatever the call raises; the module is then as it was before.
         """
-        with self.building(), _state_kept(self), torch.no_grad():
-            self(*args, **kwargs)
+        self.variables.set_building(+1)
+        try:
+            with _state_kept(self), torch.no_grad():
+                _run(self, type(self).__call__, args, kwargs)  # a call around the call: hooks that fail undo it too
+        finally:
+            self.variables.set_building(-1)
         return self
 
     @contextmanager
@@ -143,6 +155,7 @@ class ScopedModule(nn.Module):
         ['a', 'b']
         """
         self.variables.set_building(+1)
+        self.variables.made_strictly = False
         try:
             yield self
         finally:
@@ -315,7 +328,7 @@ class ScopedModule(nn.Module):
         >>> ScopedModule(forward).build().regularization_losses()
         [tensor(2., grad_fn=<SumBackward0>)]
         """
-        return self.variables.regularization_losses(_path(scope))
+        return self.get_collection(REGULARIZATION_LOSSES, scope)
 
     def regularization_loss(self) -> Tensor:
         """The sum of :meth:`regularization_losses`, a scalar; zero if there are none.
@@ -392,15 +405,16 @@ class ScopedModule(nn.Module):
         Raises:
             RuntimeError: torch's own, with the missing and unexpected keys; an unbuilt module is then as it was before.
         """
-        store = self.variables
-        before = set(store.specs)
+        unbuilt = [module for module in self.modules() if isinstance(module, VariableStore) and not module.built]
+        before = [set(store.specs) for store in unbuilt]
         try:
             loaded = super().load_state_dict(state_dict, strict, assign)
         except BaseException:
-            if not store.built:
-                for path in set(store.specs) - before:
+            for store, known in zip(unbuilt, before, strict=True):
+                for path in set(store.specs) - known:
                     store.drop(path)
             raise
+        store = self.variables
         store.made_strictly = strict and not store.built and bool(store.specs)
         return loaded
 
@@ -511,7 +525,11 @@ class _AsDefault:
         call = base._call
         try:
             if kind is None:
-                _close(call, base)
+                try:
+                    _close(call, base)
+                except ScopeNestingError:
+                    call.undo_building()
+                    raise
             elif call.undo is not None:
                 (call.undo_building if issubclass(kind, Exception) else call.finish_building)()
         finally:
@@ -527,7 +545,7 @@ def _running(root: ScopedModule) -> Call | None:
 
 def _path(scope: str | VariableScope | None) -> str:
     if isinstance(scope, VariableScope):
-        return scope.name
+        return _names.literal(scope.name)
     if scope is not None and not isinstance(scope, str):
         raise ArgumentTypeError.of("scope", scope, "Give a path, a glob or a VariableScope.")
     return scope or ""
@@ -548,8 +566,11 @@ def _state_kept(root: ScopedModule) -> Iterator[None]:
             store.first_values = None
         with torch.no_grad():
             for name, state in _state(root):
-                if name in before:
-                    state.copy_(before[name])
+                kept = before.get(name)
+                if kept is None or kept.shape != state.shape or state.is_meta:
+                    continue
+                if not torch.equal(kept, state):
+                    state.copy_(kept)
 
 
 def _state(root: ScopedModule) -> Iterator[tuple[str, Tensor]]:
@@ -557,7 +578,7 @@ def _state(root: ScopedModule) -> Iterator[tuple[str, Tensor]]:
     for prefix, module in root.named_modules():
         for tensors in (dict(module._parameters.copy()), module._buffers):
             for name, tensor in tensors.items():
-                if tensor is not None and not tensor.requires_grad:
+                if tensor is not None and not tensor.requires_grad and not is_lazy(tensor):
                     yield f"{prefix}.{name}", tensor
 
 

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 
-from .errors import InvalidNameError
+from .errors import ArgumentValueError, InvalidNameError
 
 _FORBIDDEN = re.compile(r"[.:\s\x00-\x1f\x7f-\x9f]")
 _GLOB = re.compile(r"\*\*/?|\*|\?|\[!?[^\]]+\]")
@@ -44,8 +44,15 @@ def check(name: object) -> str:
     return name
 
 
-def selector(scope: str) -> Callable[[str], bool]:
+def literal(path: str) -> str:
+    """The glob that selects this path and nothing else, whatever characters it has."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
+
+
+def selector(scope: str, existing: Iterable[str] = ()) -> Callable[[str], bool]:
     """A test for the paths that ``scope``, a path or a glob, selects: the path itself and everything below it.
+
+    Where something exists at the very path, it is that and not a glob: ``h[0]`` is a name as good as any.
 
     ``*``, ``?`` and ``[...]`` stay within one segment, ``**`` crosses slashes, ``""`` selects everything.
 
@@ -57,10 +64,17 @@ def selector(scope: str) -> Callable[[str], bool]:
     scope = scope.removesuffix("/")
     if not scope:
         return lambda path: True
-    if not _GLOB.search(scope):
-        below = scope + "/"
-        return lambda path: path == scope or path.startswith(below)
-    matches = re.compile(_glob_pattern(scope) + r"(/.*)?").fullmatch
+    below = scope + "/"
+
+    def is_at(path: str) -> bool:
+        return path == scope or path.startswith(below)
+
+    if not _GLOB.search(scope) or any(map(is_at, existing)):
+        return is_at
+    try:
+        matches = re.compile(_glob_pattern(scope) + r"(/.*)?", re.DOTALL).fullmatch
+    except re.error as error:
+        raise ArgumentValueError.of("scope", scope, f"It is no glob: {error}.") from None
     return lambda path: matches(path) is not None
 
 
@@ -77,8 +91,8 @@ def _glob_pattern(glob: str) -> str:
 
 def _glob_class(characters: str) -> str:
     negated = characters.startswith("!")
-    escaped = characters[negated:].replace("\\", r"\\").replace("^", r"\^")
-    return f"[{'^' if negated else ''}{escaped}]"
+    escaped = re.sub(r"([\\^\[&~|])", r"\\\1", characters[negated:])
+    return f"(?!/)[{'^' if negated else ''}{escaped}]"
 
 
 def nearest(path: str, existing: Iterable[str], most: int = 3) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NoReturn, Self
 
 from torch import Tensor, nn
@@ -32,6 +33,22 @@ class UnbuiltParameters(dict[str, Any]):
         return UnbuiltParameters, (self.owner,)
 
 
+class Lock:
+    """A re-entrant lock that can be copied and pickled: the copy is another lock, and open."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Lock, ()
+
+
 class PathParameterDict(nn.ParameterDict):
     """``module.variables`` as a mapping: path to parameter or buffer, and ``specs``, path to declaration.
 
@@ -49,7 +66,7 @@ class PathParameterDict(nn.ParameterDict):
         self.specs = {}
         self._keys = self.specs  # type: ignore[assignment]  # one table of contents for the base and for us
         self._parameters = UnbuiltParameters(owner)
-        self.lock = threading.RLock()
+        self.lock = Lock()
 
     def find(self, path: str) -> Tensor | None:
         """The tensor of ``path``, or ``None``."""
@@ -96,10 +113,15 @@ class PathParameterDict(nn.ParameterDict):
         """Put a tensor in by hand; what is no parameter becomes one, as in an ``nn.ParameterDict``."""
         if not isinstance(value, Tensor):
             raise TypeError(f"'{key}': the variables of {self.owner} are tensors, not {type(value).__name__}.")
-        if not isinstance(value, nn.Parameter):
+        known = self.specs.get(_names.check(key))
+        buffer = known is not None and known.kind == "buffer" and not isinstance(value, nn.Parameter)
+        if not buffer and not isinstance(value, nn.Parameter):
             value = nn.Parameter(value, requires_grad=value.is_floating_point() or value.is_complex())
+        spec = spec_of_tensor(key, value)
+        if known is not None:  # what was declared of it beside its shape and dtype stays
+            spec = replace(known, shape=spec.shape, dtype=spec.dtype, kind=spec.kind)
         with self.lock:
-            self.put(spec_of_tensor(_names.check(key), value), value)
+            self.put(spec, value)
 
     def __delitem__(self, key: str) -> None:
         if key not in self.specs:
@@ -110,8 +132,10 @@ class PathParameterDict(nn.ParameterDict):
     # The module: a path must never be taken for an attribute, nor an attribute for a path
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Tensor):
-            (self._buffers if name in self._buffers else self._parameters)[name] = value  # type: ignore[assignment]
+        if isinstance(value, nn.Parameter) or (isinstance(value, Tensor) and name in self._parameters):
+            self._parameters[name] = value  # type: ignore[assignment]
+        elif isinstance(value, Tensor) and name in self._buffers:
+            self._buffers[name] = value
         elif isinstance(value, nn.Module):
             super().__setattr__(name, value)
         else:  # nn.Module refuses `self.training = True` where a parameter is called "training"
@@ -153,12 +177,7 @@ class PathParameterDict(nn.ParameterDict):
             for tensors in ("_parameters", "_buffers"):
                 if not isinstance(state[tensors], UnbuiltParameters):
                     state[tensors] = state[tensors].copy()
-        del state["lock"]
         return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.lock = threading.RLock()
 
 
 def spec_of_tensor(path: str, tensor: Tensor) -> VariableSpec:

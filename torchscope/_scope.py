@@ -216,7 +216,7 @@ class VariableScope:
     def get_collection(self, name: str) -> list[Any]:
         """:meth:`ScopedModule.get_collection` of the module that is running, below this scope."""
         call = innermost("VariableScope.get_collection()")._call
-        return call.store.collection(name, self._name, call.collected or {})
+        return call.store.collection(name, _names.literal(self._name), call.collected or {})
 
     def trainable_variables(self) -> list[Tensor]:
         """The variables with a gradient below this scope, in the module that is running."""

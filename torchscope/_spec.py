@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import io
 import os
 import pickle
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import ScopeError, VariableDtypeError, VariableKindError, VariableShapeError
 
@@ -77,7 +80,14 @@ class VariableSpec:
         return any(isinstance(part, Unpicklable) for part in (self.initializer, self.regularizer, self.constraint))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> VariableSpec:
-        return self  # it never changes, and the callables it holds may not be copyable
+        # A method of the model becomes the copy's own; what cannot be copied is shared.
+        parts = {name: getattr(self, name) for name in ("initializer", "regularizer", "constraint")}
+        for name, part in parts.items():
+            with contextlib.suppress(Exception):
+                parts[name] = copy.deepcopy(part, memo)
+        if all(part is getattr(self, name) for name, part in parts.items()):
+            return self
+        return replace(self, **parts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -110,10 +120,17 @@ def _picklable(value: Any, role: str, path: str) -> Any:
     if not callable(value):
         return value
     try:
-        pickle.dumps(value)
+        _Probe(io.BytesIO()).dump(value)
     except Exception:  # pickle raises whatever the object's own methods do
         return Unpicklable(role, path, repr(value))
     return value
+
+
+class _Probe(pickle.Pickler):
+    """Tries to pickle something, but for modules and tensors: a method of the model itself would lead back here."""
+
+    def persistent_id(self, obj: Any) -> str | None:
+        return "tried elsewhere" if isinstance(obj, (nn.Module, Tensor)) else None
 
 
 def caller() -> str:
@@ -122,5 +139,6 @@ def caller() -> str:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
         frame = frame.f_back
     file = frame.f_code.co_filename
-    below = os.getcwd() + os.sep
-    return f"{file.removeprefix(below)}:{frame.f_lineno}"
+    with contextlib.suppress(OSError):  # the working directory may be gone
+        file = file.removeprefix(os.getcwd() + os.sep)
+    return f"{file}:{frame.f_lineno}"

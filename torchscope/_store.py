@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from . import _names
 from ._initialize import fill, gives_value, plain_mode, settle, value_of
-from ._parameter_dict import PathParameterDict, spec_of_tensor
+from ._parameter_dict import PathParameterDict, UnbuiltParameters, spec_of_tensor
 from ._request import Request
 from ._spec import VariableSpec, caller
-from ._tracing import refuse, tracer
+from ._tracing import refuse, refuse_missing, tracer
 from .errors import (
     ArgumentValueError,
     InitializerError,
@@ -34,7 +34,7 @@ class Asker(Protocol):
     """What the store needs to know of the call that asks."""
 
     got: dict[str, bool]
-    undo: list[tuple[str, Callable[[], None]]] | None
+    undo: list[tuple[Any, str | None, Callable[[], None]]] | None
     sets_built: bool
 
 
@@ -56,12 +56,12 @@ class VariableStore(PathParameterDict):
         self.first_values: dict[str, Tensor] | None = None  # during build(): created buffers, as initialized
         self._path_of: dict[int, str] = {}
 
-    def set_built(self) -> None:
-        """From now on, calls return and create no more."""
-        self.built = True
+    def set_built(self, built: bool) -> None:
+        """From now on, calls return and create no more; or, if the first call is undone, they may again."""
+        self.built = built
         if not self._parameters:
-            self._parameters = {}
-        self.settled = not self.building
+            self._parameters = {} if built else UnbuiltParameters(self.owner)
+        self.settled = built and not self.building
 
     def set_building(self, change: int) -> None:
         """One more (1) or one fewer (-1) ``with module.building():`` is open."""
@@ -108,24 +108,26 @@ class VariableStore(PathParameterDict):
         if request.reuse is True:
             raise VariableNotFoundError.of_reuse(path, self.owner, _names.nearest(path, self.specs))
         tracing = tracer()
+        if tracing is not None and self.settled:
+            refuse_missing(path, self.owner, tuple(self.specs))
         if tracing is not None:
             refuse(path, self.owner, tracing)
         if call.undo is None:
             raise VariableNotFoundError.of_built(path, self.owner, _names.nearest(path, self.specs))
-        if self.made_strictly and request.persistent and call.sets_built and not self.building:
+        if self.made_strictly and request.persistent and call.sets_built:
             raise VariableNotFoundError.of_state_dict(path, self.owner, _names.nearest(path, self.specs))
         spec, tensor = self._make(request)
         if self.first_values is not None and not tensor.requires_grad:
             self.first_values[path] = tensor.clone()
         self.put(spec, tensor)
-        call.undo.append((path, lambda: self.drop(path)))
+        call.undo.append((self, path, lambda: self.drop(path)))
         return tensor
 
     def _make(self, request: Request) -> tuple[VariableSpec, Tensor]:
         path, initializer = request.path, settle(request.initializer)
         with plain_mode():
             if request.shape is None:
-                value = value_of(path, initializer, request.dtype)
+                value = value_of(path, initializer, request.dtype, self.seed)
                 spec = self._spec_of(request, initializer, tuple(value.shape), value.dtype)
             else:
                 dtype = request.dtype or request.default_dtype or self.default_dtype()
@@ -172,15 +174,23 @@ class VariableStore(PathParameterDict):
 
     def _complete(self, call: Asker, request: Request, spec: VariableSpec, tensor: Tensor) -> Tensor:
         """Declare in full a variable that came from a state_dict, or whose callables pickle lost."""
-        path, requires_grad = request.path, tensor.requires_grad
+        path, requires_grad, data, order = request.path, tensor.requires_grad, tensor.data, list(self._parameters)
         undeclared = spec.made_at is None
-        spec.check(request.kind if not undeclared else spec.kind, request.shape, request.dtype)
-        declared = self._spec_of(request, settle(request.initializer), spec.shape, spec.dtype)
+        dtype = request.dtype or (request.default_dtype if undeclared else None)
+        casts = undeclared and dtype is not None and dtype.is_floating_point and spec.dtype.is_floating_point
+        spec.check(spec.kind if undeclared else request.kind, request.shape, None if casts else request.dtype)
+        declared = self._spec_of(
+            request, settle(request.initializer), spec.shape, dtype if casts and dtype else spec.dtype
+        )
+        if casts and self.dtype is None:  # as loading into a built module would have done
+            tensor.data = data.to(dtype)
 
         def undo() -> None:
-            self.drop(path)
+            tensor.data = data
             self.put(spec, tensor.requires_grad_(requires_grad))
             self.provisional.add(path)
+            for key in order:  # the buffer that is a parameter again goes back to its place
+                self._parameters[key] = self._parameters.pop(key)
 
         full = tensor
         if undeclared and request.kind == "buffer":
@@ -192,7 +202,7 @@ class VariableStore(PathParameterDict):
         self.put(declared, full)
         self.provisional.discard(path)
         if call.undo is not None:
-            call.undo.append((path, undo))
+            call.undo.append((self, path, undo))
         return full
 
     def drop(self, path: str) -> None:
@@ -257,14 +267,14 @@ class VariableStore(PathParameterDict):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.provisional |= {path for path, spec in self.specs.items() if spec.lost_callables}
 
     # Everything at once
 
     def select(self, scope: str = "") -> Iterator[tuple[VariableSpec, Tensor]]:
         """The variables that ``scope``, a path or a glob, selects, in the order of their creation."""
-        selected = _names.selector(scope)
+        selected = _names.selector(scope, self.specs)
         for path, spec in list(self.specs.items()):
             if selected(path):
                 yield spec, self[path]
@@ -292,16 +302,17 @@ class VariableStore(PathParameterDict):
 
     def collection(self, name: str, scope: str, loose: dict[str, list[tuple[str, Any]]]) -> list[Any]:
         """What is in a collection below ``scope``: variables first, then the values in ``loose``."""
-        if name == TRAINABLE_VARIABLES:
-            return [variable for _, variable in self.select(scope) if variable.requires_grad]
-        if name == REGULARIZATION_LOSSES:
-            return self.regularization_losses(scope)
         tagged = self.tagged.get(name, ())
         variables = [
-            variable for spec, variable in self.select(scope) if name in spec.collections or spec.path in tagged
+            variable
+            for spec, variable in self.select(scope)
+            if name in spec.collections
+            or spec.path in tagged
+            or (name == TRAINABLE_VARIABLES and variable.requires_grad)
         ]
-        selected = _names.selector(scope)
-        return variables + [value for where, value in loose.get(name, ()) if selected(where)]
+        losses = self.regularization_losses(scope) if name == REGULARIZATION_LOSSES else []
+        selected = _names.selector(scope, self.specs)
+        return variables + losses + [value for where, value in loose.get(name, ()) if selected(where)]
 
     def regularization_losses(self, scope: str) -> list[Tensor]:
         """One loss per regularized variable, computed from today's values."""
@@ -316,6 +327,12 @@ class VariableStore(PathParameterDict):
                 losses.append(loss)
         return losses
 
+    def _refuse_parametrized(self, what: str) -> None:
+        for path in self.specs:
+            if path not in self._parameters and path not in self._buffers:
+                problem = f"it is computed (parametrized or pruned), so it cannot be {what} in place"
+                raise InitializerError.of(path, problem, "Remove the parametrization first, or set what it is made of.")
+
     def _refuse_undeclared(self, what: str) -> None:
         if not self.built and any(self.specs[path].made_at is None for path in self.provisional):
             raise NotBuiltError.of_undeclared(self.owner, what)
@@ -324,6 +341,7 @@ class VariableStore(PathParameterDict):
         """Project in place every variable that was declared with a constraint."""
         self._refuse_undeclared("constraints")
         with torch.no_grad():
+            self._refuse_parametrized("projected")
             for spec, variable in self.select():
                 projected = spec.constraint(variable) if spec.constraint is not None else None
                 if projected is None or projected is variable:
@@ -340,10 +358,11 @@ class VariableStore(PathParameterDict):
             problem = f"{len(unknown)} variables of {self.owner} have no known initializer, this one first"
             mend = "They came from a state_dict, or pickle lost the function: call the module once before resetting."
             raise InitializerError.of(unknown[0], problem, mend)
+        self._refuse_parametrized("filled")
         with plain_mode():
             for spec, variable in self.select():
                 if spec.from_value:
-                    variable.copy_(value_of(spec.path, spec.initializer, None))
+                    variable.copy_(value_of(spec.path, spec.initializer, None, self.seed))
                 else:
                     fill(variable.detach(), spec.path, spec.initializer, self.seed)
 
@@ -351,6 +370,15 @@ class VariableStore(PathParameterDict):
 class _Replica(VariableStore):
     """A replica made by ``torch.nn.parallel.replicate``: it holds copies on another device for the time of a call."""
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Tensor):
+            (self._buffers if name in self._buffers else self._parameters)[name] = value  # type: ignore[assignment]
+        else:
+            super().__setattr__(name, value)
+
     def _create(self, call: Asker, request: Request) -> Tensor:
         refuse(request.path, self.owner, "DataParallel, whose replicas are thrown away after each call")
-        raise AssertionError
+        raise AssertionError("refuse always raises")
+
+    def _complete(self, call: Asker, request: Request, spec: VariableSpec, tensor: Tensor) -> Tensor:
+        return self._create(call, request)

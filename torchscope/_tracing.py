@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch._C import _functorch, _get_dispatch_mode, _TorchDispatchModeKey
 
-from .errors import TracingError
+from ._names import nearest
+from .errors import TracingError, VariableNotFoundError
 
 
 def tracer() -> str | None:
@@ -33,7 +34,13 @@ def refuse(path: str, owner: str, tracer: str) -> None:
     raise TracingError.of(path, owner, tracer)
 
 
+def refuse_missing(path: str, owner: str, existing: tuple[str, ...]) -> None:
+    """Say which paths there are, likewise."""
+    raise VariableNotFoundError.of_built(path, owner, nearest(path, existing))
+
+
 # Dynamo calls a function marked so while it traces, and lets what it raises through to the user; of an exception that
 # it traced itself it would only say that it observed one. This is what torch.compiler.assume_constant_result does;
 # calling that would import all of Dynamo.
 refuse._dynamo_marked_constant = True  # type: ignore[attr-defined]
+refuse_missing._dynamo_marked_constant = True  # type: ignore[attr-defined]
