@@ -85,10 +85,12 @@ def test_a_thread_started_inside_a_call_has_no_scope() -> None:
 
 
 def test_a_failing_call_leaves_what_another_building_call_got_meanwhile() -> None:
-    both_have_it, failed = threading.Barrier(2), threading.Event()
+    both_have_it, made, failed = threading.Barrier(2), threading.Event(), threading.Event()
 
     def forward(fail: bool) -> Any:
+        assert fail or made.wait(timeout=10)  # the failing call is the one that creates it
         shared = get_variable("shared", [1])
+        made.set()
         both_have_it.wait(timeout=10)
         get_variable("own_of_failing" if fail else "own", [1])
         if fail:

@@ -86,6 +86,7 @@ def test_deepcopy_keeps_every_callable() -> None:
 def test_what_pickle_cannot_store_is_said_to_be_lost_and_comes_back_with_the_next_call(copied: Any) -> None:
     other = copied(WithCallables().build())
     assert other.specs["a/v"].regularizer is torch.sum
+    assert repr(other.specs["a/w"].initializer) == "<lost initializer: <unfriendly>>"
     with pytest.raises(ScopeError, match="The regularizer of 'a/w' was <function"):
         other.regularization_losses()
     with pytest.raises(ScopeError, match="The constraint of 'a/w' was <function"):

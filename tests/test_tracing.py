@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.overrides import TorchFunctionMode
 
 from tests.models.image_filters import ImageFilters, images
 from torchscope import (
@@ -251,6 +252,21 @@ def test_a_function_compiled_under_as_default_gets_what_exists() -> None:
     compiled = torch.compile(scale, fullgraph=True, backend="eager")
     with model.as_default():
         assert torch.equal(compiled(torch.ones(3)), torch.ones(3) * model.variables["w"])
+
+
+def test_a_tensor_of_another_type_is_never_kept() -> None:
+    class Strange(Tensor):
+        pass
+
+    class Mode(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = func(*args, **(kwargs or {}))
+            return result.as_subclass(Strange) if func is torch.empty else result
+
+    model = ScopedModule(scale)
+    with Mode(), pytest.raises(TracingError, match="cannot be under tensors of type Strange"):
+        model(torch.ones(3))
+    assert list(model.variables) == []
 
 
 def test_a_call_that_traces_builds_nothing_and_a_fake_call_of_a_built_module_runs() -> None:

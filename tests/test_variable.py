@@ -26,6 +26,7 @@ from torchscope import (
     get_local_variable,
     get_variable,
     get_variable_scope,
+    orthogonal_initializer,
     variable_scope,
     zeros_initializer,
 )
@@ -243,6 +244,17 @@ def test_an_initializer_that_does_not_fill_is_an_error_and_leaves_nothing(name: 
 def test_an_initializer_may_return_a_view_of_what_it_filled() -> None:
     model = ScopedModule(lambda: w(initializer=lambda t: t.data.fill_(2.0))).build()
     assert model.variables["w"].tolist() == [2, 2]
+
+
+def test_an_initializer_of_a_meta_variable_may_return_a_view() -> None:
+    model = ScopedModule(lambda: w(initializer=lambda t: t.detach().fill_(2.0)), device="meta").build()
+    assert model.variables["w"].is_meta
+
+
+def test_an_error_of_ours_in_an_initializer_stays_what_it_is() -> None:
+    with pytest.raises(ArgumentValueError, match="orthogonal_initializer needs at least two dimensions") as raised:
+        ScopedModule(lambda: w(initializer=orthogonal_initializer()))()
+    assert "while initializing 'w'" in raised.value.__notes__[0]
 
 
 def test_a_constant_that_is_no_number_is_an_error() -> None:
