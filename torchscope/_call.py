@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
+from torch.autograd import profiler as _profiler
 
 from ._store import VariableStore
 from ._tracing import tracer
@@ -33,6 +35,7 @@ class Call:
         "op_names",
         "outer",
         "parameters",
+        "profiled",
         "root",
         "sets_built",
         "specs",
@@ -56,6 +59,7 @@ class Call:
         self.op_names: Any = None
         self.templates: Any = {}  # template -> (its scope, whether its variables are made)
         self.collected: dict[str, list[tuple[str, Any]]] | None = None  # what add_to_collection added in this call
+        self.profiled = not torch.compiler.is_compiling() and _profiler._is_profiler_enabled
         self.undo: Undo | None = None  # how to undo what it created; None: it may not create
 
     def start_building(self, *, sets_built: bool) -> None:

@@ -487,9 +487,18 @@ def _run(root: ScopedModule, function: Callable[..., Any], args: Any, kwargs: An
             call.undo_building()
         raise
     finally:
+        if call.profiled:
+            _end_ranges(thread.scope, base)
         thread.scope = outer
         # The scopes of the call know the call: let it forget them, and nothing is left for the garbage collector.
         call.last = call.default_names = call.op_names = call.templates = None
+
+
+def _end_ranges(scope: VariableScope | None, base: VariableScope) -> None:
+    """End what is left of a profiler's ranges where scopes were left open."""
+    while scope is not None and scope is not base:
+        scope._end_range()
+        scope = scope._parent
 
 
 def _close(call: Call, base: VariableScope) -> None:

@@ -121,7 +121,7 @@ class OpNames:
         if opens:
             name = self.unique(_join(outer, asked)) if asked else outer
         else:  # the scope that was open, which a manager that is entered again goes back to
-            name = self._original.get(origin, outer).removesuffix("/") if origin is scope._manager else outer
+            name = self._original.get(origin, outer).removesuffix("/") if origin is scope._opened_by() else outer
         self._open.append((scope, name))
         # A scope object that is entered again, and a manager that is, keep the name scope of the first time.
         kept = getattr(origin, "_original", None) or self._original.get(origin)

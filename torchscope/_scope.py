@@ -11,6 +11,7 @@ from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack
 
 import torch
 from torch import Tensor
+from torch.autograd.profiler import record_function
 
 from . import _names
 from ._call import Call
@@ -106,7 +107,7 @@ class VariableScope:
     _parent: VariableScope | None  # the scope that was open around this one
     _previous: VariableScope | None  # the scope that was entered before this one in the call
     _got_before: int  # how many variables were got in the call before
-    _manager: variable_scope | None  # what opened it; None at the bottom of a call
+    _manager: variable_scope | _Ranged | None  # what opened it; None at the bottom of a call
     _original: str  # its original name scope, once that was asked for
 
     def __init__(self) -> None:
@@ -230,12 +231,22 @@ class VariableScope:
         """The variables that are not saved, below this scope, in the module that is running."""
         return self.get_collection(LOCAL_VARIABLES)
 
+    def _end_range(self) -> None:
+        """End its range of the trace that a profiler records, if there is one."""
+        if isinstance(self._manager, _Ranged):
+            self._manager.range.__exit__(None, None, None)
+            self._manager = self._manager.manager
+
+    def _opened_by(self) -> variable_scope | None:
+        return self._manager.manager if isinstance(self._manager, _Ranged) else self._manager
+
     def _jumped(self) -> bool:
-        return self._manager is not None and isinstance(self._manager._name_or_scope, VariableScope)
+        manager = self._opened_by()
+        return manager is not None and isinstance(manager._name_or_scope, VariableScope)
 
     def _asked_names(self) -> tuple[str, object, bool]:
         """What it asks of the names of operations: a name, whose original name scope it keeps, whether to open one."""
-        manager = self._manager
+        manager = self._opened_by()
         assert manager is not None
         asked = manager._name_or_scope
         opens = manager._options.get("auxiliary_name_scope", True)
@@ -395,7 +406,7 @@ class variable_scope:
 
     def __enter__(self) -> VariableScope:
         outer = thread.scope
-        if not self._plain or outer is None:
+        if not self._plain or outer is None or outer._call.profiled:
             return self._enter_with_care()
         scope = _new(VariableScope)
         scope._name = name = outer._prefix + self._name_or_scope  # type: ignore[operator]
@@ -415,7 +426,7 @@ class variable_scope:
     ) -> None:
         scope = thread.scope
         if scope is None or scope._manager is not self:
-            raise self._nesting_error(scope)
+            scope = self._leave_with_care(scope)
         thread.scope = scope._parent
 
     # The rest is off the short way
@@ -465,7 +476,16 @@ class variable_scope:
         scope._call, scope._parent, scope._previous, scope._manager = call, outer, call.last, self
         scope._got_before = len(call.got)
         call.last = thread.scope = scope
+        if call.profiled and path:
+            scope._manager = _Ranged(self, path)
         return scope
+
+    def _leave_with_care(self, found: VariableScope | None) -> VariableScope:
+        """The scope that is left, if it is this one's after all: one with a range of a profiler to end."""
+        if found is None or not isinstance(found._manager, _Ranged) or found._manager.manager is not self:
+            raise self._nesting_error(found)
+        found._end_range()
+        return found
 
     def _settings_on_top_of(self, settings: Settings) -> Settings:
         overrides = self._overrides() if self._options else None
@@ -510,6 +530,17 @@ class variable_scope:
 
 def _described(scope: VariableScope) -> str:
     return f"'{scope._name}'" if scope._manager is not None else "the bottom of a call"
+
+
+class _Ranged:
+    """What stands for the manager of a scope while a profiler records: leaving it takes the longer way past here."""
+
+    __slots__ = ("manager", "range")
+
+    def __init__(self, manager: variable_scope, path: str) -> None:
+        self.manager = manager
+        self.range = record_function(path)
+        self.range.__enter__()  # type: ignore[no-untyped-call]
 
 
 def _compose(inner: Getter, outer: Getter) -> Getter:
