@@ -185,6 +185,24 @@ def test_operations_of_a_getter_are_named_from_the_top() -> None:
     assert run(forward) == ["mul", "a/add"]
 
 
+def test_a_getter_of_a_closed_scope_leaves_the_names_of_the_open_one_alone() -> None:
+    def doubled(getter: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        return getter(name, *args, **kwargs) * 2
+
+    kept: list[VariableScope] = []
+
+    def forward() -> list[str]:
+        with variable_scope("a", custom_getter=doubled) as scope:
+            kept.append(scope)
+        with variable_scope("b"):
+            return [op_name(kept[0].get_variable("v", [1])), add(), here()]
+
+    model = ScopedModule(forward)
+    with name_ops():
+        assert [model(), model()] == [["mul", "b/add", "b"]] * 2
+    assert kept[0]._call.last is None
+
+
 def test_an_operation_without_a_name_says_why() -> None:
     for tensor in (torch.ones(1), torch.ones(1) + 1):
         with pytest.raises(ArgumentValueError, match="Make it inside `with name_ops"):

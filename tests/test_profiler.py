@@ -59,10 +59,12 @@ def test_ranges_end_also_after_an_exception_and_a_scope_left_open() -> None:
             model("raise")
         with pytest.raises(ScopeNestingError):
             model("open")
+        with pytest.raises(ScopeNestingError), model.as_default():
+            variable_scope("open").__enter__()
         torch.ones(1)
     events = recorded.events()
     assert events is not None
-    assert sorted(ranges(events)) == ["a", "a", "open"]
+    assert sorted(ranges(events)) == ["a", "a", "open", "open"]
     (last,) = [event for event in events if event.name == "aten::ones"]
     assert last.cpu_parent is None
 

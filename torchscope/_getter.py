@@ -25,8 +25,21 @@ class Scope(Protocol):
     _settings: Settings
 
 
-def ask(scope: Scope, call: Call, kind: Kind, name: str, shape: Any, dtype: Any, initializer: Any, options: Any) -> Any:
-    """Answer ``get_variable`` or ``get_buffer`` in ``scope``: by the custom getters, if any, else by the store."""
+def ask(
+    scope: Scope,
+    call: Call,
+    kind: Kind,
+    name: str,
+    shape: Any,
+    dtype: Any,
+    initializer: Any,
+    options: Any,
+    open_scope: Scope | None = None,
+) -> Any:
+    """Answer ``get_variable`` or ``get_buffer`` in ``scope``: by the custom getters, if any, else by the store.
+
+    ``open_scope`` is the innermost open one, where that is not ``scope``.
+    """
     settings = scope._settings
     path = _names.check(_names.join(scope._name, _names.check(name)))
     if dtype is not None and initializer is not None and not callable(initializer):
@@ -54,7 +67,7 @@ def ask(scope: Scope, call: Call, kind: Kind, name: str, shape: Any, dtype: Any,
     arguments["dtype"] = answer.shown_dtype = dtype or settings.dtype or call.store.default_dtype()
     if not _op_names.naming:
         return checked("custom_getter", getter)(answer, path, **arguments)
-    top = NameEntry(None, scope)  # operations of a getter are named from the top, as in TensorFlow
+    top = NameEntry(None, open_scope or scope)  # operations of a getter are named from the top, as in TensorFlow
     try:
         return checked("custom_getter", getter)(answer, path, **arguments)
     finally:

@@ -487,18 +487,18 @@ def _run(root: ScopedModule, function: Callable[..., Any], args: Any, kwargs: An
             call.undo_building()
         raise
     finally:
-        if call.profiled:
-            _end_ranges(thread.scope, base)
-        thread.scope = outer
-        # The scopes of the call know the call: let it forget them, and nothing is left for the garbage collector.
-        call.last = call.default_names = call.op_names = call.templates = None
+        _leave(call, outer)
 
 
-def _end_ranges(scope: VariableScope | None, base: VariableScope) -> None:
-    """End what is left of a profiler's ranges where scopes were left open."""
-    while scope is not None and scope is not base:
+def _leave(call: Call, outer: VariableScope | None) -> None:
+    """Give the caller's scope back, however the call ended."""
+    scope = thread.scope if call.profiled else None
+    while scope is not None and scope._call is call:  # ranges of scopes that were left open
         scope._end_range()
         scope = scope._parent
+    thread.scope = outer
+    # The scopes of the call know the call: let it forget them, and nothing is left for the garbage collector.
+    call.last = call.default_names = call.op_names = call.templates = None
 
 
 def _close(call: Call, base: VariableScope) -> None:
@@ -534,16 +534,13 @@ class _AsDefault:
         call = base._call
         try:
             if kind is None:
-                try:
-                    _close(call, base)
-                except ScopeNestingError:
-                    call.undo_building()
-                    raise
-            elif call.undo is not None:
-                (call.undo_building if issubclass(kind, Exception) else call.finish_building)()
+                _close(call, base)
+            elif call.undo is not None and not issubclass(kind, Exception):
+                call.finish_building()  # KeyboardInterrupt and the like
         finally:
-            thread.scope = outer
-            call.last = call.default_names = call.op_names = call.templates = None
+            if call.undo is not None:  # it failed
+                call.undo_building()
+            _leave(call, outer)
 
 
 def _running(root: ScopedModule) -> Call | None:

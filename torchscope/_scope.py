@@ -211,8 +211,9 @@ class VariableScope:
         **options: Unpack[VariableOptions],
     ) -> Any:
         """:func:`torchscope.get_variable` in this scope, open or not, for the call that is running."""
-        call = innermost("VariableScope.get_variable()")._call
-        return ask(self, call, "parameter", name, shape, dtype, initializer, options)
+        current = innermost("VariableScope.get_variable()")
+        refuse_unknown("VariableScope.get_variable", options, VariableOptions)
+        return ask(self, current._call, "parameter", name, shape, dtype, initializer, options, current)
 
     def get_collection(self, name: str) -> list[Any]:
         """:meth:`ScopedModule.get_collection` of the module that is running, below this scope."""
