@@ -1,12 +1,13 @@
 """A filter of two layers that two photographs share: functions that make their parameters where they use them.
 
-    python examples/image_filter.py [IMAGE1 IMAGE2] [--device cpu|cuda|auto] [--steps N] [--out PNG]
+    python examples/image_filter.py [IMAGE1 IMAGE2] [--device cpu|cuda|auto] [--steps N] [--out PNG] [--graph DIR]
 
 Without images it takes the two photographs that scikit-learn ships. With ``--steps N`` the filter learns, on both
 images at once, to take noise away. It prints the variables, how often each was used, and the loss, and it saves a
-picture.
+picture. With ``--graph DIR`` it saves the graph of one call too, for TensorBoard and as an SVG drawing.
 
-Needs the extra ``examples``: python -m pip install -c constraints.txt -e '.[examples]'
+Needs the extra ``examples``: python -m pip install -c constraints.txt -e '.[examples]'; ``--graph`` needs ``graphviz``
+and ``tensorboard`` too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchscope import ScopedModule, constant_initializer, get_variable, variable_scope
+from torchscope.graph import record_graph
 
 SIDE = 256  # photographs are brought to at most this many pixels on their longer side
 NOISE = 0.15  # standard deviation of the noise; pixels are in [0, 1]
@@ -204,6 +206,17 @@ def save_picture(out: Path, rows: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -
     plt.close(figure)
 
 
+def save_graph(model: ImageFilters, images: list[Tensor], folder: Path) -> None:
+    """Draw the operations of one call, in their scopes, with the variables that they read."""
+    with torch.no_grad(), record_graph() as graph:
+        model(*images)
+    try:
+        graph.write_tensorboard(folder)
+        (folder / "graph.svg").write_text(graph.to_svg())
+    except ImportError as error:
+        raise UsageError(f"--graph: {error}") from None
+
+
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.HelpFormatter)
@@ -213,6 +226,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("image_filter.png"), metavar="PNG", help="where the picture goes"
     )
+    parser.add_argument(
+        "--graph", type=Path, metavar="DIR", help="also write the model's graph there, for TensorBoard and as graph.svg"
+    )
     args = parser.parse_args()
     if len(args.images) not in (0, 2):
         parser.error(f"give two images or none, not {len(args.images)}")
@@ -220,6 +236,8 @@ def parse() -> argparse.Namespace:
         parser.error(f"--steps must not be negative, not {args.steps}")
     if not args.out.parent.is_dir():
         parser.error(f"--out: no such folder: {args.out.parent}")
+    if args.graph and args.graph.exists() and not args.graph.is_dir():
+        parser.error(f"--graph: not a folder: {args.graph}")
     return args
 
 
@@ -248,6 +266,9 @@ def main() -> None:
     images = zip(noisy, map(denoised, noisy, maps), clean, maps, strict=True)
     save_picture(args.out, [(n[0], f[0], c[0], m[0]) for n, f, c, m in images])
     print(f"picture saved to {args.out}")
+    if args.graph:
+        save_graph(model, noisy, args.graph)
+        print(f"graph saved to {args.graph}: look at graph.svg, or run tensorboard --logdir {args.graph}")
 
 
 if __name__ == "__main__":

@@ -58,6 +58,14 @@ def test_the_filter_runs_on_images_of_the_user(tmp_path: Path) -> None:
     assert (tmp_path / "image_filter.png").stat().st_size > 1000
 
 
+def test_the_filter_saves_its_graph(tmp_path: Path) -> None:
+    done = run(tmp_path, "--device", "cpu", "--graph", "runs/filter")
+    assert done.returncode == 0, done.stderr
+    assert "graph saved to runs/filter" in done.stdout
+    assert "image_filters/conv1" in (tmp_path / "runs" / "filter" / "graph.svg").read_text()
+    assert list((tmp_path / "runs" / "filter").glob("events.out.tfevents.*"))
+
+
 MISTAKES = {
     "a missing file": (["no.png", "no.png"], "image_filter.py: no such file: no.png"),
     "no image": (["text.txt", "text.txt"], "image_filter.py: not an image that can be read: text.txt"),
@@ -66,6 +74,7 @@ MISTAKES = {
     "one image": (["text.txt"], "image_filter.py: error: give two images or none, not 1"),
     "negative steps": (["--steps", "-1"], "image_filter.py: error: --steps must not be negative, not -1"),
     "no such folder": (["--out", "no/where.png"], "image_filter.py: error: --out: no such folder: no"),
+    "no folder for the graph": (["--graph", "text.txt"], "image_filter.py: error: --graph: not a folder: text.txt"),
     "no such device": (["--device", "tpu"], "image_filter.py: error: argument --device: invalid choice: 'tpu'"),
 }
 

@@ -26,37 +26,46 @@ lecun_uniform_initializer orthogonal_initializer identity_initializer
 # Who comes before whom. A module may import those above it and none below: a reader can go through the house from the
 # top, and no import has to be done late to dodge a circle.
 ORDER = """
-errors _names initializers _tracing _spec _initialize _request _parameter_dict _store _call _op_names _default_name
-_getter _scope _name_scope _variable _module _template __init__
+errors _extra _names initializers _tracing _spec _initialize _request _parameter_dict _store _call _op_names
+_default_name _getter _scope _name_scope _variable _module _template __init__
 """.split()
+# The same within the folders, which may import all that is above but __init__.
+FOLDERS = {"graph": "_node _dot _tensorboard _graph _record __init__".split()}
 
 
 def test_the_public_names_are_these_and_no_others() -> None:
-    modules = {path.stem for path in PACKAGE.glob("*.py")}
+    modules = {path.stem for path in PACKAGE.iterdir()}
     names = {name for name in vars(torchscope) if not name.startswith("_")} - modules
     assert names == set(PUBLIC)
 
 
-def imported_by(module: str) -> set[str]:
-    """The modules of this package that a module imports, anywhere in its text."""
+def imported_by(module: str, level: int = 1) -> set[str]:
+    """The modules of this package that a module imports, anywhere in its text; with level 2, from the folder above."""
     found = set()
     for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
+        if isinstance(node, ast.ImportFrom) and node.level == level:
             found |= {node.module} if node.module else {alias.name for alias in node.names}
     return {name for name in found if name}
 
 
 def test_every_module_has_its_place_in_the_order() -> None:
     assert {path.stem for path in PACKAGE.glob("*.py")} == set(ORDER)
+    assert {path.parent.name for path in PACKAGE.glob("*/*.py")} == set(FOLDERS)
+    for folder, order in FOLDERS.items():
+        assert {path.stem for path in (PACKAGE / folder).glob("*.py")} == set(order)
 
 
 def test_imports_point_up_the_order_only() -> None:
     for place, module in enumerate(ORDER):
         assert imported_by(module) <= set(ORDER[:place]), module
+    for folder, order in FOLDERS.items():
+        for place, module in enumerate(order):
+            assert imported_by(f"{folder}/{module}") <= set(order[:place]), module
+            assert imported_by(f"{folder}/{module}", level=2) <= set(ORDER) - {"__init__"}, module
 
 
 def test_no_import_is_done_late() -> None:
-    for module in ORDER:
+    for module in [*ORDER, *(f"{folder}/{module}" for folder, order in FOLDERS.items() for module in order)]:
         tree = ast.parse((PACKAGE / f"{module}.py").read_text())
         for function in ast.walk(tree):
             if isinstance(function, ast.FunctionDef):

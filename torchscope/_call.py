@@ -45,10 +45,10 @@ class Call:
         "collected",
     )
 
-    def __init__(self, root: object, store: VariableStore, outer: Call | None) -> None:
+    def __init__(self, root: object, store: VariableStore, outer: Any) -> None:
         self.root = root
         self.store = store
-        self.outer = outer  # the call that this one interrupts
+        self.outer = outer  # the scope that was open, of the call that this one interrupts
         self.got: dict[str, bool] = {}  # a set in the order of getting
         self.parameters: Mapping[str, Tensor | None] = store._parameters
         if store.provisional:  # their first get leaves the short way and completes the declaration
@@ -76,10 +76,13 @@ class Call:
 
     def _call_around(self) -> Call | None:
         """The building run that this one is a part of, of this root or of one around it: they are undone together."""
-        call = self.outer
-        while call is not None and not (call.undo is not None and call.sets_built):
-            call = call.outer
-        return call
+        scope = self.outer
+        while scope is not None:
+            call: Call = scope._call
+            if call.undo is not None and call.sets_built:
+                return call
+            scope = call.outer
+        return None
 
     def finish_building(self) -> None:
         """Keep what this call created; a complete run of the root builds it."""

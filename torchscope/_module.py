@@ -474,7 +474,7 @@ def _run(root: ScopedModule, function: Callable[..., Any], args: Any, kwargs: An
     """One call: an empty scope, the function, and the caller's scope back."""
     outer = thread.scope
     store: Any = root._modules["variables"]
-    call = Call(root, store, None if outer is None else outer._call)
+    call = Call(root, store, outer)
     if not store.settled:
         call.start_building(sets_built=True)
     base = open_base(call)
@@ -522,7 +522,7 @@ class _AsDefault:
 
     def __enter__(self) -> ScopedModule:
         outer = thread.scope
-        call = Call(self._root, self._root.variables, None if outer is None else outer._call)
+        call = Call(self._root, self._root.variables, outer)
         call.start_building(sets_built=False)
         self._open.append((open_base(call), outer))
         return self._root

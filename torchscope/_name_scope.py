@@ -102,16 +102,25 @@ class name_ops(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the function and name what it returns."""
-        result = func(*args, **(kwargs or {}))
-        scope = thread.scope
-        unnamed = scope is None or creating.depth or torch.compiler.is_compiling()
-        name = None if unnamed else _base_name(func)
-        tensors = list(_tensors(result)) if name else []
-        if tensors and scope is not None and name is not None:
-            full_name = op_names(scope).operation(scope._call.last, scope, name)
-            for tensor in tensors:
-                _names[tensor] = full_name
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if creating.depth or torch.compiler.is_compiling():
+            return result
+        function = _base_name(func)
+        made = list(tensors_in(args[0] if function == "setitem" else result)) if function else []
+        if function and made:
+            self._ran(function, args, kwargs, made)
         return result
+
+    def _ran(self, function: str, args: Any, kwargs: Any, made: list[Tensor]) -> str | None:
+        """Name an operation that ran and what it made; ``None`` outside of any call."""
+        scope = thread.scope
+        if scope is None:
+            return None
+        name = op_names(scope).operation(scope._call.last, scope, function)
+        for tensor in made:
+            _names[tensor] = name
+        return name
 
 
 def op_name(tensor: Tensor) -> str:
@@ -124,12 +133,12 @@ def op_name(tensor: Tensor) -> str:
     Raises:
         ArgumentValueError: it was made by no operation that was named.
     """
-    name = _names.get(tensor)  # type: ignore[no-untyped-call]
-    if name is not None:
-        return str(name)
     scope = thread.scope
     if scope is not None and scope._call.store.holds(tensor):
         return scope._call.store.path_of(tensor)
+    name = _names.get(tensor)  # type: ignore[no-untyped-call]
+    if name is not None:
+        return str(name)
     mend = "Make it inside `with name_ops():` and a call of a ScopedModule; backward and compiled code have no names."
     raise ArgumentValueError.of("tensor", tensor, mend)
 
@@ -143,9 +152,12 @@ def _base_name(function: Callable[..., Any]) -> str | None:
     return name[1:] if name in _REFLECTED or name in _INPLACE else name or None
 
 
-def _tensors(result: Any) -> Iterator[Tensor]:
-    if isinstance(result, Tensor):
-        yield result
-    elif isinstance(result, (tuple, list)):
-        for each in result:
-            yield from _tensors(each)
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors in what a function took or returned, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for each in value:
+            yield from tensors_in(each)
+    elif isinstance(value, dict):
+        yield from tensors_in(list(value.values()))

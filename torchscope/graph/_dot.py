@@ -1,0 +1,71 @@
+"""A graph as text for Graphviz, and as the drawing that Graphviz makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from .._extra import need
+from ._node import Node
+
+_HEAD = """\
+  rankdir=BT
+  fontname="Helvetica" fontsize=11 labeljust=l style="rounded,filled" color="#b0b0b0" fillcolor="#0000000a"
+  node [fontname="Helvetica" fontsize=10 shape=box style="rounded,filled" fillcolor="#ffffff" color="#606060"]
+  edge [fontname="Helvetica" fontsize=8 color="#606060" arrowsize=0.6]"""
+_LOOK = {
+    "operation": "",
+    "variable": ' shape=ellipse style=filled fillcolor="#ffe0b0"',
+    "input": ' shape=cds style=filled fillcolor="#d0e4ff"',
+}
+
+
+def as_dot(nodes: Mapping[str, Node]) -> str:
+    """The text, with a cluster per scope."""
+    numbers = {name: f"n{number}" for number, name in enumerate(nodes)}
+    lines = ["digraph {", _HEAD, *_inside(_tree(nodes), "", nodes, numbers, "  ")]
+    for node in nodes.values():
+        for read, index in node.inputs:
+            shape = " \u00d7 ".join(map(str, nodes[read].outputs[index].shape)) or "scalar"
+            lines.append(f"  {numbers[read]} -> {numbers[node.name]} [label={_quoted(shape)}]")
+    return "\n".join([*lines, "}"])
+
+
+def as_svg(nodes: Mapping[str, Node]) -> str:
+    """The drawing."""
+    pygraphviz = need("pygraphviz", "graphviz", "Drawing a graph")
+    drawn: bytes = pygraphviz.AGraph(string=as_dot(nodes)).draw(format="svg", prog="dot")
+    return drawn.decode()
+
+
+# A scope: the scopes and the nodes inside it, by the last segment of their names. A node and a scope may share a name.
+_Scope = dict[str, "_Scope"]
+
+
+def _tree(nodes: Mapping[str, Node]) -> _Scope:
+    tree: _Scope = {}
+    for name in nodes:
+        scope = tree
+        for segment in name.split("/")[:-1]:
+            scope = scope.setdefault(segment, {})
+    return tree
+
+
+def _inside(
+    tree: _Scope, prefix: str, nodes: Mapping[str, Node], numbers: Mapping[str, str], indent: str
+) -> Iterator[str]:
+    for name, node in nodes.items():
+        scope, slash, last = name.rpartition("/")
+        if scope + slash == prefix:
+            tooltip = " ".join([name, *map(str, node.outputs)])
+            look = _LOOK[node.kind]
+            yield f"{indent}{numbers[name]} [label={_quoted(last)} tooltip={_quoted(tooltip)}{look}]"
+    for segment, inner in tree.items():
+        yield f"{indent}subgraph {_quoted('cluster_' + prefix + segment)} {{"
+        yield f"{indent}  label={_quoted(segment)} tooltip={_quoted(prefix + segment)}"
+        yield from _inside(inner, f"{prefix}{segment}/", nodes, numbers, indent + "  ")
+        yield f"{indent}}}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
