@@ -89,6 +89,7 @@ def test_a_getter_sees_the_filled_in_request() -> None:
             "collections": ["mine"],
             "regularizer": loss,
             "constraint": project,
+            "partitioner": None,
             "trainable": False,
         },
         {

@@ -400,7 +400,7 @@ DISAGREE: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"trainable": "no"}, ArgumentTypeError),
     ({"collections": "mine"}, ArgumentTypeError),
     ({"device": "nowhere"}, ArgumentValueError),
-    ({"partitioner": None}, TypeError),
+    ({"use_resource": None}, TypeError),
     ({"regulariser": None}, TypeError),
 ]
 
@@ -470,7 +470,7 @@ def test_a_buffer_takes_no_options_of_a_parameter() -> None:
 def test_tensorflows_other_arguments_are_refused_with_a_hint() -> None:
     for name, hint in (
         ("caching_device", "device= says"),
-        ("partitioner", "not there yet"),
+        ("validate_shape", "shapes are always known"),
         ("use_resource", "leave it"),
     ):
         with pytest.raises(TypeError, match=rf"get_variable\(\) got an unexpected keyword argument '{name}'; .*{hint}"):

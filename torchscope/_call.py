@@ -40,7 +40,7 @@ class Call:
         "sets_built",
         "specs",
         "store",
-        "templates",
+        "remembered",
         "undo",
         "collected",
     )
@@ -57,7 +57,7 @@ class Call:
         self.last: Any = None  # the scope entered last; each scope knows the one entered before it
         self.default_names: Any = None  # worked out if asked for; likewise the names of operations
         self.op_names: Any = None
-        self.templates: Any = {}  # template -> (its scope, whether its variables are made)
+        self.remembered: Any = {}  # template -> (its scope, whether its variables are made); path -> how it is cut
         self.collected: dict[str, list[tuple[str, Any]]] | None = None  # what add_to_collection added in this call
         self.profiled = not torch.compiler.is_compiling() and _profiler._is_profiler_enabled
         self.undo: Undo | None = None  # how to undo what it created; None: it may not create

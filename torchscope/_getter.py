@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from . import _names, _op_names
+from . import _names, _op_names, _partition
 from ._call import Call
 from ._initialize import value_of
 from ._op_names import NameEntry, NameExit
-from ._request import DeviceLike, Request, Settings, as_shape, checked
+from ._request import DeviceLike, Partitioner, Request, Settings, as_shape, checked
 from ._spec import Constraint, Initializer, Kind, Regularizer
 from .errors import InitializerError, VariableShapeError
 
@@ -56,6 +56,7 @@ def ask(
     if kind == "parameter":
         arguments["regularizer"] = _given(options, "regularizer", settings)
         arguments["constraint"] = _given(options, "constraint", settings)
+        arguments["partitioner"] = _given(options, "partitioner", settings)
         arguments["trainable"] = options.get("trainable")
     else:
         arguments["trainable"] = False
@@ -97,6 +98,7 @@ class _StoreGetter:
         trainable: bool | None = None,
         collections: Iterable[str] | None = None,
         device: DeviceLike | None = None,
+        partitioner: Partitioner | None = None,
         constraint: Constraint | None = None,
         persistent: bool = True,
     ) -> Tensor:
@@ -123,4 +125,4 @@ class _StoreGetter:
             constraint=checked("constraint", constraint),
             persistent=persistent,
         )
-        return self.call.store.answer(self.call, request)
+        return _partition.answer(self.call, request, checked("partitioner", partitioner))

@@ -498,7 +498,7 @@ def _leave(call: Call, outer: VariableScope | None) -> None:
         scope = scope._parent
     thread.scope = outer
     # The scopes of the call know the call: let it forget them, and nothing is left for the garbage collector.
-    call.last = call.default_names = call.op_names = call.templates = None
+    call.last = call.default_names = call.op_names = call.remembered = None
 
 
 def _close(call: Call, base: VariableScope) -> None:

@@ -15,6 +15,7 @@ from .errors import ArgumentTypeError, ArgumentValueError, VariableShapeError
 
 T = TypeVar("T")
 Getter = Callable[..., Any]
+Partitioner = Callable[..., Any]  # of shape= and dtype=: how many parts along each axis
 DeviceLike = torch.device | str | int
 Shape = Any  # a sequence of ints, or one int for a vector
 
@@ -26,6 +27,7 @@ class VariableOptions(TypedDict, total=False):
     trainable: bool | None
     collections: Iterable[str] | None
     device: DeviceLike | None
+    partitioner: Partitioner | None
     custom_getter: Getter | None
     constraint: Constraint | None
 
@@ -43,7 +45,6 @@ _TENSORFLOWS = {
     "validate_shape": "; leave it out, shapes are always known",
     "synchronization": "; leave it out",
     "aggregation": "; leave it out",
-    "partitioner": "; partitioned variables are not there yet",
 }
 
 
@@ -89,27 +90,34 @@ def show_options(options: type) -> Callable[[T], T]:
 class Settings:
     """What a scope hands down to the scopes and variables inside it. Never changed in place: inner scopes share it."""
 
-    __slots__ = ("constraint", "custom_getter", "device", "dtype", "initializer", "regularizer")
+    __slots__ = ("constraint", "custom_getter", "device", "dtype", "initializer", "partitioner", "regularizer", "plain")
 
     initializer: Initializer
     regularizer: Regularizer | None
     dtype: torch.dtype | None
     device: DeviceLike | None
+    partitioner: Partitioner | None
     custom_getter: Getter | None
     constraint: Constraint | None
+    plain: bool  # neither getter nor partitioner: an existing variable is returned as it is
 
     def __init__(self) -> None:
-        for name in self.__slots__:
+        for name in SETTINGS:
             setattr(self, name, None)
+        self.plain = True
 
     def replace(self, **changes: Any) -> Settings:
         """A copy with some settings changed, each checked."""
         new = Settings()
-        for name in self.__slots__:
+        for name in SETTINGS:
             setattr(new, name, getattr(self, name))
         for name, value in changes.items():
             setattr(new, name, checked(name, value))
+        new.plain = new.custom_getter is None and new.partitioner is None
         return new
+
+
+SETTINGS = tuple(name for name in Settings.__slots__ if name != "plain")
 
 
 def no_regularizer(variable: Tensor) -> None:
@@ -129,7 +137,7 @@ def checked(name: str, value: Any) -> Any:
     """A setting or option of this name, or an error that says what it must be."""
     if value is None:
         return None
-    if name in ("regularizer", "custom_getter", "constraint") and not callable(value):
+    if name in ("regularizer", "partitioner", "custom_getter", "constraint") and not callable(value):
         raise ArgumentTypeError.of(name, value, "Give a function, or None.")
     if name == "dtype" and not isinstance(value, torch.dtype):
         raise ArgumentTypeError.of(name, value, "Give a torch.dtype such as torch.float32, or None.")

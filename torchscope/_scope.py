@@ -19,8 +19,10 @@ from ._default_name import DefaultNames
 from ._getter import ask
 from ._op_names import OpNames
 from ._request import (
+    SETTINGS,
     DeviceLike,
     Getter,
+    Partitioner,
     Settings,
     Shape,
     VariableOptions,
@@ -165,6 +167,11 @@ class VariableScope:
         return self._settings.device
 
     @property
+    def partitioner(self) -> Partitioner | None:
+        """What cuts the parameters here into parts, if they are given no partitioner of their own."""
+        return self._settings.partitioner
+
+    @property
     def custom_getter(self) -> Getter | None:
         """The getter that wraps the making of every variable here, outer scopes' getters included."""
         return self._settings.custom_getter
@@ -193,6 +200,10 @@ class VariableScope:
     def set_device(self, device: DeviceLike | None) -> None:
         """Set the default device until this scope closes."""
         self._settings = self._settings.replace(device=device)
+
+    def set_partitioner(self, partitioner: Partitioner | None) -> None:
+        """Set the default partitioner until this scope closes."""
+        self._settings = self._settings.replace(partitioner=partitioner)
 
     def set_custom_getter(self, custom_getter: Getter | None) -> None:
         """Set the custom getter, instead of the one there was, until this scope closes."""
@@ -260,7 +271,7 @@ class VariableScope:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy, or a scope that went through pickle, is no record of an entering, just the path and the settings.
-        return _closed_scope, (self._name, self._reuse, {k: getattr(self._settings, k) for k in Settings.__slots__})
+        return _closed_scope, (self._name, self._reuse, {k: getattr(self._settings, k) for k in SETTINGS})
 
 
 def _closed_scope(name: str, reuse: Reuse, settings: dict[str, Any]) -> VariableScope:
@@ -338,6 +349,7 @@ class ScopeOptions(TypedDict, total=False):
     initializer: Initializer
     regularizer: Regularizer | None
     device: DeviceLike | None
+    partitioner: Partitioner | None
     custom_getter: Getter | None
     reuse: Reuse
     dtype: torch.dtype | None
@@ -372,7 +384,7 @@ class variable_scope:
         default_name: the name to open if ``name_or_scope`` is ``None``, made unique among the scopes that were opened
             in the parent: ``conv``, ``conv_1``, ...
         values: taken for TensorFlow's sake and not used: it names the inputs that choose a graph.
-        initializer, regularizer, dtype, device, constraint: defaults for the variables inside.
+        initializer, regularizer, dtype, device, partitioner, constraint: defaults for the variables inside.
         custom_getter: ``custom_getter(getter, name, *args, **kwargs)`` makes every variable inside; it is called
             before an outer scope's getter and its ``getter`` is the outer one's.
         reuse: ``True`` to share only, ``AUTO_REUSE`` to share or create. ``False`` and ``None`` inherit: sharing
@@ -451,9 +463,7 @@ class variable_scope:
         self._overrides()  # a bad setting is told here, where it stands, not on entering
 
     def _overrides(self) -> dict[str, Any]:
-        given = {
-            name: value for name, value in self._options.items() if name in Settings.__slots__ and value is not None
-        }
+        given = {name: value for name, value in self._options.items() if name in SETTINGS and value is not None}
         Settings().replace(**given)
         return given
 

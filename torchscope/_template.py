@@ -101,11 +101,11 @@ class Template:
     def _state(self) -> tuple[VariableScope | None, bool]:
         """Its scope in the running call, and whether its variables are made there."""
         call = innermost("A template")._call
-        state: tuple[VariableScope | None, bool] = call.templates.get(self, (None, False))
+        state: tuple[VariableScope | None, bool] = call.remembered.get(self, (None, False))
         return state
 
     def _remember(self, scope: VariableScope, variables_made: bool) -> None:
-        innermost("A template")._call.templates[self] = (scope, variables_made)
+        innermost("A template")._call.remembered[self] = (scope, variables_made)
 
     def _manager(self, **options: Any) -> _scope.variable_scope:
         return _scope.variable_scope(self._unique_name, self._name, custom_getter=self._custom_getter, **options)

@@ -52,11 +52,14 @@ def get_variable(
         trainable: whether it has a gradient; by default if its dtype is floating or complex.
         collections: names of the collections it is in; ``["variables"]`` by default.
         device: by default the scope's, else the module's, else torch's default.
+        partitioner: cuts the variable into parts along one axis, each a variable of its own (``name/part_0``, ...):
+            called with ``shape=`` and ``dtype=``, it returns the number of parts along each axis. By default the
+            scope's; scalars are never cut.
         custom_getter: used for this variable instead of the scope's.
         constraint: a function of the variable that returns its projection; see ``ScopedModule.apply_constraints``.
 
     Returns:
-        The ``nn.Parameter``; with a custom getter, whatever that returns.
+        The ``nn.Parameter``; with a partitioner, the parts joined; with a custom getter, whatever that returns.
 
     Raises:
         NoActiveModuleError: no module is running in this thread.
@@ -71,7 +74,7 @@ def get_variable(
     if scope is None:
         raise NoActiveModuleError.of("get_variable()")
     call = scope._call
-    if options or scope._settings.custom_getter is not None or name.__class__ is not str:
+    if options or not scope._settings.plain or name.__class__ is not str:
         return _get_variable_with_care(scope, name, shape, dtype, initializer, options)
     path = scope._prefix + name
     variable = call.parameters.get(path)

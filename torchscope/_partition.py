@@ -1,0 +1,147 @@
+"""Variables in parts: a partitioner says how a variable is cut along one axis, and each part is a variable of its own.
+
+The parts of ``w`` are ``w/part_0``, ``w/part_1``, ...; who asks for ``w`` gets them joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._call import Call, Undo
+from ._initialize import fill, settle
+from ._request import Partitioner, Request
+from .errors import ArgumentValueError, VariableDtypeError, VariableExistsError, VariableShapeError
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """How a variable was cut in this call."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    cuts: tuple[int, ...]  # how many parts along each axis
+    axis: int
+    sizes: tuple[int, ...]  # of the parts along the axis
+
+
+class PartInitializer:
+    """Fills one part with its slice of the whole, so that fans and constants are those of the whole variable."""
+
+    def __init__(self, initializer: Any, path: str, shape: tuple[int, ...], axis: int, start: int) -> None:
+        self.initializer = settle(initializer)
+        self.path, self.shape, self.axis, self.start = path, shape, axis, start
+
+    def __call__(self, part: Tensor) -> None:
+        """Fill ``part``."""
+        whole = part.new_empty(self.shape)
+        fill(whole, self.path, self.initializer, seed=None)
+        part.copy_(whole.narrow(self.axis, self.start, part.shape[self.axis]))
+
+    def __repr__(self) -> str:
+        return f"<part of {self.initializer!r}>"
+
+
+def answer(call: Call, request: Request, partitioner: Partitioner | None) -> Tensor:
+    """The variable that is asked for: in one, or joined from its parts."""
+    path = request.path
+    found: Parts | None = call.remembered.get(path)
+    if partitioner is None and found is not None and request.reuse is True:
+        return _joined(call, request, found)
+    if partitioner is None or request.shape == () or request.kind == "buffer":
+        if f"{path}/part_0" in call.got:
+            mend = f"'{path}' was got in parts in this call. Give the same partitioner, or share it with reuse=True."
+            raise ArgumentValueError.of("partitioner", partitioner, mend)
+        return call.store.answer(call, request)
+    if found is not None:
+        return _again(call, request, found, partitioner)
+    if path in call.store.specs:
+        mend = f"'{path}' exists in one piece. Ask for it without a partitioner."
+        raise ArgumentValueError.of("partitioner", partitioner, mend)
+    parts = _parts(call, request, partitioner)
+    if call.undo is None:
+        joined = _joined(call, request, parts)
+    else:
+        with _all_or_nothing(call, call.undo):
+            joined = _joined(call, request, parts)
+    call.remembered[path] = parts
+    return joined
+
+
+def _again(call: Call, request: Request, found: Parts, partitioner: Partitioner) -> Tensor:
+    path = request.path
+    made_at = call.store.specs[f"{path}/part_0"].made_at
+    if not request.reuse:
+        raise VariableExistsError.of(path, call.store.owner, made_at)
+    if request.shape is not None and request.shape != found.shape:
+        raise VariableShapeError.of(path, request.shape, found.shape, made_at)
+    if request.dtype is not None and request.dtype != found.dtype:
+        raise VariableDtypeError.of(path, request.dtype, found.dtype, made_at)
+    if request.shape is not None and _cuts(request, partitioner, found.dtype) != found.cuts:
+        _refuse_other_cuts(path, _cuts(request, partitioner, found.dtype), found.cuts)
+    return _joined(call, request, found)
+
+
+def _parts(call: Call, request: Request, partitioner: Partitioner) -> Parts:
+    path, shape = request.path, request.shape
+    if shape is None:
+        raise ArgumentValueError.of("shape", None, f"'{path}' is asked for in parts: only its shape tells which.")
+    dtype = request.dtype or request.default_dtype or call.store.default_dtype()
+    cuts = _cuts(request, partitioner, dtype)
+    axis = max(range(len(cuts)), key=cuts.__getitem__)
+    count = max(1, min(cuts[axis], shape[axis]))
+    size, more = divmod(shape[axis], count)
+    if f"{path}/part_{count}" in call.store.specs:
+        existing = sum(f"{path}/part_{n}" in call.store.specs for n in range(len(call.store.specs)))
+        _refuse_other_cuts(path, cuts, tuple(existing if a == axis else 1 for a in range(len(cuts))))
+    return Parts(shape, dtype, cuts, axis, tuple(size + (n < more) for n in range(count)))
+
+
+def _cuts(request: Request, partitioner: Partitioner, dtype: torch.dtype) -> tuple[int, ...]:
+    shape = torch.Size(request.shape or ())
+    cuts = partitioner(shape=shape, dtype=dtype)
+    mend = f"Give, for '{request.path}' of shape {tuple(shape)}, the number of parts per axis: 1 but for one axis."
+    try:
+        counts = tuple(count.__index__() for count in cuts)
+    except (TypeError, AttributeError):
+        raise ArgumentValueError.of("the partitioner's result", cuts, mend) from None
+    if len(counts) != len(shape) or min(counts) < 1 or sum(count > 1 for count in counts) > 1:
+        raise ArgumentValueError.of("the partitioner's result", cuts, mend)
+    return counts
+
+
+def _refuse_other_cuts(path: str, asked: tuple[int, ...], found: tuple[int, ...]) -> None:
+    mend = f"'{path}' was made in {found} parts. Give the partitioner that it was made with."
+    raise ArgumentValueError.of("the partitioner's result", asked, mend)
+
+
+def _joined(call: Call, request: Request, parts: Parts) -> Tensor:
+    tensors, start = [], 0
+    for number, size in enumerate(parts.sizes):
+        shape = (*parts.shape[: parts.axis], size, *parts.shape[parts.axis + 1 :])
+        initializer = PartInitializer(request.initializer, request.path, parts.shape, parts.axis, start)
+        part = replace(request, path=f"{request.path}/part_{number}", shape=shape, initializer=initializer)
+        tensors.append(call.store.answer(call, part))
+        start += size
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors, parts.axis)
+
+
+@contextmanager
+def _all_or_nothing(call: Call, undo: Undo) -> Iterator[None]:
+    """Take back the parts that were made and got if a later one fails."""
+    got = set(call.got)
+    with call.store.lock:
+        made = len(undo)
+        try:
+            yield
+        except BaseException:
+            while len(undo) > made:
+                undo.pop()[2]()
+            for path in set(call.got) - got:
+                del call.got[path]
+            raise
