@@ -38,7 +38,7 @@ def into(parts: int, axis: int = 0) -> Callable[..., list[int]]:
 
 
 # what is asked for: the shapes of the parts
-CUTS = {
+CUTS: dict[tuple[int, ...], tuple[Callable[..., list[int]], list[tuple[int, ...]]]] = {
     (10, 4): (into(3), [(4, 4), (3, 4), (3, 4)]),
     (4, 10): (into(3, axis=1), [(4, 4), (4, 3), (4, 3)]),
     (2,): (into(3), [(1,), (1,)]),
