@@ -45,6 +45,8 @@ class Call:
         "collected",
     )
 
+    moment: Any = None  # of a call that goes on with an earlier one, see recompute.py
+
     def __init__(self, root: object, store: VariableStore, outer: Any) -> None:
         self.root = root
         self.store = store

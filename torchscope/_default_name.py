@@ -61,6 +61,13 @@ class DefaultNames:
         self._set(first, "free", index - 1)
         return name
 
+    def go_on(self, last: Entry, current: Entry, base: Entry) -> None:
+        """Take the counts as when ``last`` had been entered and ``current`` was open, and count on in ``base``."""
+        self._read_up_to(last, current)
+        self._journal.clear()
+        self._open = [(base, 0)]
+        self._read = base
+
     def _read_up_to(self, last: Entry, current: Entry) -> None:
         unread = []
         entry = last

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from . import _names
 from ._call import Call
 from ._request import DeviceLike, checked, refuse_late
-from ._scope import VariableScope, open_base, thread
+from ._scope import VariableScope, leave_call, open_base, thread
 from ._spec import VariableSpec
 from ._store import (
     GLOBAL_VARIABLES,
@@ -487,18 +487,7 @@ def _run(root: ScopedModule, function: Callable[..., Any], args: Any, kwargs: An
             call.undo_building()
         raise
     finally:
-        _leave(call, outer)
-
-
-def _leave(call: Call, outer: VariableScope | None) -> None:
-    """Give the caller's scope back, however the call ended."""
-    scope = thread.scope if call.profiled else None
-    while scope is not None and scope._call is call:  # ranges of scopes that were left open
-        scope._end_range()
-        scope = scope._parent
-    thread.scope = outer
-    # The scopes of the call know the call: let it forget them, and nothing is left for the garbage collector.
-    call.last = call.default_names = call.op_names = call.remembered = None
+        leave_call(call, outer)
 
 
 def _close(call: Call, base: VariableScope) -> None:
@@ -540,7 +529,7 @@ class _AsDefault:
         finally:
             if call.undo is not None:  # it failed
                 call.undo_building()
-            _leave(call, outer)
+            leave_call(call, outer)
 
 
 def _running(root: ScopedModule) -> Call | None:

@@ -70,6 +70,13 @@ class OpNames:
         self._close_down_to(scope)
         return self._open[-1][1]
 
+    def go_on(self, last: Any, scope: Scoped, base: Scoped) -> None:
+        """Take the names as they were when ``last`` had been entered and ``scope`` was open, and go on in ``base``."""
+        name = self.current(last, scope)
+        self._original[base] = self.original(scope)
+        self._open = [(base, name)]
+        self._base = self._read = base
+
     def operation(self, last: Any, scope: Scoped, name: str) -> str:
         """Take a name for an operation that runs in ``scope``."""
         return self.unique(_join(self.current(last, scope), name))

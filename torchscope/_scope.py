@@ -32,6 +32,7 @@ from ._request import (
 )
 from ._spec import Constraint, Initializer, Regularizer
 from ._store import GLOBAL_VARIABLES, LOCAL_VARIABLES, TRAINABLE_VARIABLES
+from ._tracing import in_backward
 from .errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -287,18 +288,40 @@ _new = object.__new__
 _no_settings = Settings()
 
 
+def base_of(scope: VariableScope) -> VariableScope:
+    """The scope at the bottom of its call."""
+    while scope._parent is not None:
+        scope = scope._parent
+    return scope
+
+
 def op_names(scope: VariableScope) -> OpNames:
     """The names of operations of the call of this scope, to be read up to the present."""
     call = scope._call
     if call.op_names is not None:
         return call.op_names  # type: ignore[no-any-return]
-    base = scope
-    while base._parent is not None:
-        base = base._parent
-    names = OpNames(base, call.got)
+    names = _first_op_names(base_of(scope), call.got)
     if call.last is not None:  # the call is running: keep what is worked out
         call.op_names = names
     return names
+
+
+def _first_op_names(base: VariableScope, got: dict[str, bool]) -> OpNames:
+    moment = base._call.moment
+    if moment is None:
+        return OpNames(base, got)
+    names = _first_op_names(base_of(moment.scope), got)
+    names.go_on(moment.last, moment.scope, base)
+    return names
+
+
+def _first_default_names(base: VariableScope) -> tuple[DefaultNames, dict[Any, str]]:
+    moment = base._call.moment
+    if moment is None:
+        return DefaultNames(base), {}
+    names, given = _first_default_names(base_of(moment.scope))
+    names.go_on(moment.last, moment.scope, base)
+    return names, {**given, **moment.given_names}
 
 
 def with_slash(name_scope: str) -> str:
@@ -319,11 +342,22 @@ def open_base(call: Call) -> VariableScope:
     return base
 
 
+def leave_call(call: Call, outer: VariableScope | None) -> None:
+    """Give the caller's scope back, however the call ended."""
+    scope = thread.scope if call.profiled else None
+    while scope is not None and scope._call is call:  # ranges of scopes that were left open
+        scope._end_range()
+        scope = scope._parent
+    thread.scope = outer
+    # The scopes of the call know the call: let it forget them, and nothing is left for the garbage collector.
+    call.last = call.default_names = call.op_names = call.remembered = None
+
+
 def innermost(function: str) -> VariableScope:
     """The innermost open scope of this thread, on behalf of a public function."""
     scope = thread.scope
     if scope is None:
-        raise NoActiveModuleError.of(function)
+        raise NoActiveModuleError.of(function, in_backward=in_backward())
     return scope
 
 
@@ -512,10 +546,7 @@ class variable_scope:
         assert self._default_name is not None
         call = outer._call
         if call.default_names is None:
-            base = outer
-            while base._parent is not None:
-                base = base._parent
-            call.default_names = (DefaultNames(base), {})
+            call.default_names = _first_default_names(base_of(outer))
         names, given = call.default_names
         if self not in given:
             given[self] = names.unique(call.last, outer, self._default_name)

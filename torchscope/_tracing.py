@@ -9,6 +9,11 @@ from ._names import nearest
 from .errors import TracingError, VariableNotFoundError
 
 
+def in_backward() -> bool:
+    """Whether autograd is running a backward pass in this thread: what runs now may be a recompute."""
+    return torch._C._current_graph_task_id() != -1
+
+
 def tracer() -> str | None:
     """The name of what is tracing the code that runs now, or ``None``.
 
@@ -26,6 +31,8 @@ def tracer() -> str | None:
         return "a torch.func transform (vmap, grad, jvp, ...)"
     if torch.fx._symbolic_trace.is_fx_symbolic_tracing():
         return "torch.fx.symbolic_trace"
+    if in_backward():
+        return "autograd's backward (is a function checkpointed? then take checkpoint from torchscope.recompute)"
     return None
 
 

@@ -10,6 +10,7 @@ from ._getter import ask
 from ._request import BufferOptions, Shape, VariableOptions, refuse_unknown, show_options
 from ._scope import innermost, thread
 from ._spec import Initializer
+from ._tracing import in_backward
 from .errors import NoActiveModuleError
 
 
@@ -72,7 +73,7 @@ def get_variable(
     """
     scope = thread.scope
     if scope is None:
-        raise NoActiveModuleError.of("get_variable()")
+        raise NoActiveModuleError.of("get_variable()", in_backward=in_backward())
     call = scope._call
     if options or not scope._settings.plain or name.__class__ is not str:
         return _get_variable_with_care(scope, name, shape, dtype, initializer, options)

@@ -58,9 +58,14 @@ class NoActiveModuleError(ScopeError, RuntimeError):
     """
 
     @classmethod
-    def of(cls, function: str) -> Self:
+    def of(cls, function: str, *, in_backward: bool = False) -> Self:
+        recompute = (
+            "A backward pass is running: if a function is checkpointed, take checkpoint from torchscope.recompute, "
+            "which brings the scope along."
+        )
         return cls._said(
             f"{function} needs a module that owns the variables, and none is active in this thread.",
+            recompute if in_backward else "",
             "Call it inside the forward of a ScopedModule, inside a method marked @scoped, or inside "
             "`with module.as_default():`. A new thread starts with no active module.",
         )

@@ -1,0 +1,146 @@
+"""Activation checkpointing of functions that get variables: the scope goes with the function into the recompute.
+
+``torch.utils.checkpoint`` runs a function again in backward, when the call of the module is long over, maybe on another
+thread. There the function would find no scope. Take :func:`checkpoint` from here instead, or wrap the function by
+:func:`keep_scope`. A ``ScopedModule`` that is checkpointed as a whole needs neither: it starts a call of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch.utils import checkpoint as _torch
+
+from ._call import Call
+from ._scope import VariableScope, innermost, leave_call, open_base, thread
+from ._tracing import in_backward
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """``torch.utils.checkpoint.checkpoint``, which forgets activations, of a function that gets variables.
+
+    >>> import torch
+    >>> from torchscope import ScopedModule, get_variable, variable_scope
+    >>> from torchscope.recompute import checkpoint
+    >>> def dense(x):
+    ...     return torch.tanh(x @ get_variable("kernel", [3, 3]))
+    >>> def forward(x):
+    ...     for layer in range(2):
+    ...         with variable_scope(f"layer_{layer}"):
+    ...             x = checkpoint(dense, x, use_reentrant=False)
+    ...     return x
+    >>> model = ScopedModule(forward, seed=0).build(torch.ones(1, 3))
+    >>> model(torch.ones(1, 3)).sum().backward()
+    >>> [tuple(kernel.grad.shape) for kernel in model.parameters()]
+    [(3, 3), (3, 3)]
+
+    Args:
+        function: the function; it runs in the scope that is open here, now and again in backward.
+        *args, **kwargs: as torch's, ``use_reentrant`` among them.
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+    """
+    if not torch.compiler.is_compiling():
+        return _torch.checkpoint(keep_scope(function), *args, **kwargs)
+    # What the scopes note down is no side effect that the recompute would have to repeat.
+    before = _skip_side_effects(True)
+    try:
+        return _torch.checkpoint(function, *args, **kwargs)
+    finally:
+        _skip_side_effects(before)
+
+
+def _skip_side_effects(skip: bool) -> bool:
+    """Say whether the compiler skips side effects of a checkpointed function in backward; returns what was set."""
+    from torch._dynamo import config
+
+    before: bool = config.skip_fwd_side_effects_in_bwd_under_checkpoint
+    config.skip_fwd_side_effects_in_bwd_under_checkpoint = skip
+    return before
+
+
+_skip_side_effects._dynamo_marked_constant = True  # type: ignore[attr-defined]  # it runs while the compiler traces
+
+
+def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, bound to the scope that is open now, for tools that checkpoint by themselves.
+
+    Under ``torch.compile`` such tools need ``torch._dynamo.config.skip_fwd_side_effects_in_bwd_under_checkpoint = True``.
+
+    Called here, it just runs. Called again in backward, it finds the scope, what was got before, and the counts of
+    default names as they are here. There it creates nothing, and what it adds to collections is dropped.
+
+    >>> import torch
+    >>> from torchscope import ScopedModule, get_variable, variable_scope
+    >>> from torchscope.recompute import keep_scope
+    >>> def forward(x):
+    ...     with variable_scope("a"):
+    ...         scale = keep_scope(lambda x: x * get_variable("scale", []))
+    ...         return torch.utils.checkpoint.checkpoint(scale, x, use_reentrant=False)
+    >>> model = ScopedModule(forward).build(torch.ones(3))
+    >>> model(torch.ones(3)).sum().backward()
+    >>> model.variables["a/scale"].grad
+    tensor(3.)
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+    """
+    scope = innermost("keep_scope()")
+    if torch.compiler.is_compiling():  # the compiler traces the function here, and recomputes what it traced
+        return function
+    moment = _Moment(scope)
+
+    @functools.wraps(function)
+    def kept(*args: P.args, **kwargs: P.kwargs) -> R:
+        if thread.scope is scope and not in_backward():
+            return function(*args, **kwargs)
+        with moment.resumed():
+            return function(*args, **kwargs)
+
+    return kept
+
+
+class _ResumedCall(Call):
+    """A call that goes on where another one was."""
+
+    __slots__ = ("moment",)
+
+
+class _Moment:
+    """A call as it is now, to go on from later. Nothing of it is copied that only grows: its length tells what was."""
+
+    __slots__ = ("call", "given_names", "got", "last", "remembered", "reuse", "scope", "settings")
+
+    def __init__(self, scope: VariableScope) -> None:
+        self.scope, self.call = scope, scope._call
+        self.reuse, self.settings = scope._reuse, scope._settings
+        self.last = self.call.last
+        self.got = len(self.call.got)
+        self.remembered = dict(self.call.remembered)
+        self.given_names: dict[Any, str] = self.call.default_names[1] if self.call.default_names else {}
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """Make the scope current in a new call that knows what the old one knew."""
+        outer = thread.scope
+        call = _ResumedCall(self.call.root, self.call.store, outer)
+        call.moment = self
+        call.got = dict(itertools.islice(self.call.got.items(), self.got))
+        call.remembered = dict(self.remembered)
+        base = open_base(call)
+        base._name, base._prefix = self.scope._name, self.scope._prefix
+        base._reuse, base._settings = self.reuse, self.settings
+        base._got_before = self.got
+        try:
+            yield
+        finally:
+            leave_call(call, outer)
