@@ -74,7 +74,8 @@ _skip_side_effects._dynamo_marked_constant = True  # type: ignore[attr-defined] 
 def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
     """The function, bound to the scope that is open now, for tools that checkpoint by themselves.
 
-    Under ``torch.compile`` such tools need ``torch._dynamo.config.skip_fwd_side_effects_in_bwd_under_checkpoint = True``.
+    Under ``torch.compile`` such tools need ``torch._dynamo.config.skip_fwd_side_effects_in_bwd_under_checkpoint``
+    to be true.
 
     Called here, it just runs. Called again in backward, it finds the scope, what was got before, and the counts of
     default names as they are here. There it creates nothing, and what it adds to collections is dropped.
