@@ -183,7 +183,7 @@ def as_shape(path: str, shape: Any) -> tuple[int, ...]:
     if isinstance(shape, int) and not isinstance(shape, bool):
         shape = (shape,)
     try:
-        sizes = tuple(size.__index__() for size in shape)
+        sizes = tuple(size if isinstance(size, int) else size.__index__() for size in shape)
     except (TypeError, AttributeError):
         raise VariableShapeError.of_invalid(path, shape) from None
     if any(size < 0 for size in sizes):

@@ -135,6 +135,8 @@ class _Probe(pickle.Pickler):
 
 def caller() -> str:
     """``file:line`` of the nearest frame outside this package, the file relative to the working directory if below."""
+    if torch.compiler.is_compiling():  # it cannot look at frames
+        return "compiled code"
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
         frame = frame.f_back
