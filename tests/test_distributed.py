@@ -73,6 +73,7 @@ def process(rank: int, port: int, name: str, wrap: str, folder: str) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     dist.init_process_group("gloo", rank=rank, world_size=2)
+    torch.manual_seed(0)  # for the plain layers; the scoped ones have seeds of their own
     pair = MODELS[name]
     model = pair.make()[0]
     x = inputs_of(pair)
@@ -100,6 +101,7 @@ def free_port() -> int:
 @pytest.mark.parametrize("wrap", WRAPS)
 @pytest.mark.parametrize("name", MODELS)
 def test_ten_steps_on_two_processes_give_the_losses_of_one(name: str, wrap: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
     pair = MODELS[name]
     model, by_hand, _ = pair.make()
     expected = train(by_hand, inputs_of(pair))

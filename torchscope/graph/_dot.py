@@ -22,7 +22,7 @@ _LOOK = {
 def as_dot(nodes: Mapping[str, Node]) -> str:
     """The text, with a cluster per scope."""
     numbers = {name: f"n{number}" for number, name in enumerate(nodes)}
-    lines = ["digraph {", _HEAD, *_inside(_tree(nodes), "", nodes, numbers, "  ")]
+    lines = ["digraph {", _HEAD, *_inside(_tree(nodes), "", _members(nodes), numbers, "  ")]
     for node in nodes.values():
         for read, index in node.inputs:
             shape = " \u00d7 ".join(map(str, nodes[read].outputs[index].shape)) or "scalar"
@@ -50,19 +50,25 @@ def _tree(nodes: Mapping[str, Node]) -> _Scope:
     return tree
 
 
+def _members(nodes: Mapping[str, Node]) -> dict[str, list[Node]]:
+    """The nodes by the scope that they stand in."""
+    members: dict[str, list[Node]] = {}
+    for node in nodes.values():
+        members.setdefault(node.name.rpartition("/")[0], []).append(node)
+    return members
+
+
 def _inside(
-    tree: _Scope, prefix: str, nodes: Mapping[str, Node], numbers: Mapping[str, str], indent: str
+    tree: _Scope, prefix: str, members: Mapping[str, list[Node]], numbers: Mapping[str, str], indent: str
 ) -> Iterator[str]:
-    for name, node in nodes.items():
-        scope, slash, last = name.rpartition("/")
-        if scope + slash == prefix:
-            tooltip = " ".join([name, *map(str, node.outputs)])
-            look = _LOOK[node.kind]
-            yield f"{indent}{numbers[name]} [label={_quoted(last)} tooltip={_quoted(tooltip)}{look}]"
+    for node in members.get(prefix.removesuffix("/"), ()):
+        tooltip = " ".join([node.name, *map(str, node.outputs)])
+        label = _quoted(node.name.rpartition("/")[2])
+        yield f"{indent}{numbers[node.name]} [label={label} tooltip={_quoted(tooltip)}{_LOOK[node.kind]}]"
     for segment, inner in tree.items():
         yield f"{indent}subgraph {_quoted('cluster_' + prefix + segment)} {{"
         yield f"{indent}  label={_quoted(segment)} tooltip={_quoted(prefix + segment)}"
-        yield from _inside(inner, f"{prefix}{segment}/", nodes, numbers, indent + "  ")
+        yield from _inside(inner, f"{prefix}{segment}/", members, numbers, indent + "  ")
         yield f"{indent}}}"
 
 
