@@ -83,6 +83,16 @@ def test_a_partitioner_is_inherited_and_can_be_set() -> None:
     assert list(ScopedModule(forward).build().variables) == ["a/w"]
 
 
+def test_a_constant_is_cut_in_its_own_shape_and_dtype() -> None:
+    value = torch.tensor([1, 2, 3])
+    model = ScopedModule(lambda: get_variable("w", initializer=value, partitioner=into(2)))
+    for _ in range(2):
+        assert model().tolist() == [1, 2, 3]
+    assert [tuple(part.shape) for part in model.variables.values()] == [(2,), (1,)]
+    assert model().dtype == torch.int64
+    assert ScopedModule(lambda: get_variable("w", initializer=1.0, partitioner=into(2)))().item() == 1.0
+
+
 def test_the_partitioner_is_told_shape_and_dtype() -> None:
     seen: list[Any] = []
 
@@ -168,11 +178,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], Callable[[], Any], type[ScopeError],
         ArgumentValueError,
         "only its shape tells",
     ),
-    "a constant": (
+    "a constant and a shape": (
         lambda: None,
-        lambda: get(shape=None, initializer=[1.0, 2.0], partitioner=into(2)),
-        ArgumentValueError,
-        "only its shape tells",
+        lambda: get(initializer=[1.0, 2.0, 3.0, 4.0], partitioner=into(2)),
+        VariableShapeError,
+        "the initializer is a constant, which has a shape of its own",
     ),
     "two axes": (
         lambda: None,

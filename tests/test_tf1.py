@@ -348,6 +348,19 @@ def parts_ours() -> Any:
     return in_a_call(lambda: type(get_variable("w", [4], partitioner=lambda shape, dtype: [2])).__name__)
 
 
+def constant_parts_theirs(tf: Any) -> Any:
+    halves = tf.fixed_size_partitioner(2)
+    return tf.get_variable("w", [3], initializer=[1.0, 2.0], partitioner=halves).shape.as_list()
+
+
+def constant_parts_ours() -> Any:
+    def halves(shape: Any, dtype: Any) -> list[int]:
+        return [2]
+
+    wrong = in_a_call(lambda: get_variable("w", [3], initializer=[1.0, 2.0], partitioner=halves))
+    return wrong, in_a_call(lambda: len(get_variable("w", initializer=[1.0, 2.0], partitioner=halves)))
+
+
 def local_parts_theirs(tf: Any) -> Any:
     with tf.variable_scope("a", partitioner=tf.fixed_size_partitioner(2)):
         tf.get_local_variable("w", [4])
@@ -441,6 +454,7 @@ DIFFERENCES: dict[str, tuple[Sees, Any, Callable[[], Any], Any]] = {
         ["t/w", "t/w"],
     ),
     "a variable in parts": (parts_theirs, "PartitionedVariable", parts_ours, "Tensor"),
+    "a constant in parts": (constant_parts_theirs, [3], constant_parts_ours, (ValueError, 2)),
     "a local variable in parts": (local_parts_theirs, ["a/w/part_0:0", "a/w/part_1:0"], local_parts_ours, ["a/w"]),
     "the default dtype": (default_dtype_theirs, "float32", default_dtype_ours, "float16"),
     "a getter, regularizer or partitioner that is no function": (

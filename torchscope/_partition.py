@@ -5,6 +5,7 @@ The parts of ``w`` are ``w/part_0``, ``w/part_1``, ...; who asks for ``w`` gets 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ._call import Call, Undo
-from ._initialize import fill, settle
+from ._initialize import fill, settle, value_of
 from ._request import Partitioner, Request
 from .errors import ArgumentValueError, VariableDtypeError, VariableExistsError, VariableShapeError
 
@@ -53,6 +54,8 @@ def answer(call: Call, request: Request, partitioner: Partitioner | None) -> Ten
     found: Parts | None = call.remembered.get(path)
     if partitioner is None and found is not None and request.reuse is True:
         return _joined(call, request, found)
+    if partitioner is not None and request.shape is None and request.initializer is not None:
+        request = _with_shape_of_constant(request)
     if partitioner is None or request.shape == () or request.kind == "buffer":
         if f"{path}/part_0" in call.got:
             mend = f"'{path}' was got in parts in this call. Give the same partitioner, or share it with reuse=True."
@@ -73,6 +76,15 @@ def answer(call: Call, request: Request, partitioner: Partitioner | None) -> Ten
     return joined
 
 
+def _with_shape_of_constant(request: Request) -> Request:
+    """A constant has a shape and a dtype of its own; of another initializer they are not known."""
+    if callable(request.initializer):
+        return request
+    value = value_of(request.path, settle(request.initializer), request.dtype)
+    filled = functools.partial(_copied, value=value)
+    return replace(request, shape=tuple(value.shape), dtype=value.dtype, initializer=filled)
+
+
 def _again(call: Call, request: Request, found: Parts, partitioner: Partitioner) -> Tensor:
     path = request.path
     made_at = call.store.specs[f"{path}/part_0"].made_at
@@ -85,6 +97,10 @@ def _again(call: Call, request: Request, found: Parts, partitioner: Partitioner)
     if request.shape is not None and _cuts(request, partitioner, found.dtype) != found.cuts:
         _refuse_other_cuts(path, _cuts(request, partitioner, found.dtype), found.cuts)
     return _joined(call, request, found)
+
+
+def _copied(tensor: Tensor, value: Tensor) -> None:
+    tensor.copy_(value)
 
 
 def _parts(call: Call, request: Request, partitioner: Partitioner) -> Parts:

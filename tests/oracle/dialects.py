@@ -31,6 +31,11 @@ def getter(label: str | None, log: Callable[[Any], None], constant: Callable[[in
     return custom
 
 
+def partitioner(parts: int) -> Any:
+    """Cut the first axis; the same function in both dialects."""
+    return lambda shape, dtype: [parts] + [1] * (len(shape) - 1)
+
+
 class Torchscope:
     """One call of a fresh ScopedModule."""
 
@@ -49,6 +54,8 @@ class Torchscope:
             return torch.sum if value else None
         if name == "dtype":
             return getattr(torch, value)
+        if name == "partitioner":
+            return partitioner(value)
         return getter(value, log, torchscope.constant_initializer)
 
     def get(self, get: Get, log: Callable[[Any], None]) -> Any:
@@ -65,6 +72,7 @@ class Torchscope:
             self._initializer(get),
             regularizer=self.option("regularizer", get.regularizer, log),
             trainable=get.trainable,
+            partitioner=partitioner(get.partitioner) if get.partitioner else None,
             custom_getter=self.option("getter", get.getter, log),
         )
 
@@ -97,6 +105,11 @@ class Torchscope:
 
     def template(self, name: str, function: Any, now: bool, unique: str | None, getter: Any) -> Any:
         return torchscope.make_template(name, function, now, unique, getter)
+
+    def seen_parts(self, joined: Any) -> tuple[Any, ...] | None:
+        if self.model.variables.holds(joined) and not self.model.variable_name(joined).endswith("/part_0"):
+            return None
+        return tuple(joined.shape), str(joined.dtype).removeprefix("torch.")
 
     def seen_variable(self, variable: Any) -> tuple[Any, ...]:
         path = self.model.variable_name(variable)
@@ -141,6 +154,8 @@ class TensorFlow:
             return tf.reduce_sum if value else None
         if name == "dtype":
             return getattr(tf, value)
+        if name == "partitioner":
+            return partitioner(value)
         return getter(value, log, tf.constant_initializer)
 
     def get(self, get: Get, log: Callable[[Any], None]) -> Any:
@@ -155,6 +170,7 @@ class TensorFlow:
             initializer,
             regularizer=self.option("regularizer", get.regularizer, log),
             trainable=get.trainable,
+            partitioner=partitioner(get.partitioner) if get.partitioner else None,
             custom_getter=self.option("getter", get.getter, log),
         )
 
@@ -174,6 +190,11 @@ class TensorFlow:
 
     def template(self, name: str, function: Any, now: bool, unique: str | None, getter: Any) -> Any:
         return self.tf.make_template(name, function, now, unique, getter)
+
+    def seen_parts(self, joined: Any) -> tuple[Any, ...] | None:
+        if not hasattr(joined, "_get_variable_list"):
+            return None
+        return tuple(joined.shape.as_list()), joined.dtype.base_dtype.name
 
     def seen_variable(self, variable: Any) -> tuple[Any, ...]:
         value = self.tf.get_static_value(variable.initial_value)

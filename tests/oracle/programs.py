@@ -27,6 +27,7 @@ class Options:
     dtype: str | None = None
     getter: str | None = None
     auxiliary_name_scope: bool = True
+    partitioner: int | None = None  # how many parts
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Get:
     regularizer: bool
     trainable: bool | None
     getter: str | None
+    partitioner: int | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ DTYPE = st.sampled_from([None, None, None, "float32", "float64", "int32"])
 GETTER = st.sampled_from([None, None, None, None, "plain", "renames", "fills"])
 
 
-def _options(scope_dtypes: bool) -> st.SearchStrategy[Options]:
+def _options(scope_dtypes: bool, parts: st.SearchStrategy[int | None]) -> st.SearchStrategy[Options]:
     return st.builds(
         Options,
         reuse=REUSE,
@@ -116,10 +118,11 @@ def _options(scope_dtypes: bool) -> st.SearchStrategy[Options]:
         dtype=st.sampled_from([None, None, "float32", "float64"]) if scope_dtypes else st.none(),
         getter=GETTER,
         auxiliary_name_scope=st.sampled_from([True, True, True, False]),
+        partitioner=parts,
     )
 
 
-def _get(constants: bool) -> st.SearchStrategy[Get]:
+def _get(constants: bool, parts: st.SearchStrategy[int | None]) -> st.SearchStrategy[Get]:
     kinds = ["fill", "constant"] if constants else ["fill"]
     return st.builds(
         Get,
@@ -130,6 +133,7 @@ def _get(constants: bool) -> st.SearchStrategy[Get]:
         regularizer=st.booleans(),
         trainable=st.sampled_from([None, None, False]),
         getter=GETTER,
+        partitioner=parts,
     )
 
 
@@ -149,7 +153,9 @@ def programs(draw: st.DrawFn) -> tuple[Statement, ...]:
     """A program of up to some twenty statements, three scopes deep."""
     # TensorFlow holds a constant's get against the scope's dtype, we do not: a program has one of the two.
     scope_dtypes = draw(st.booleans())
-    get = _get(not scope_dtypes)
+    # TensorFlow cuts a constant without a look at its shape, we take the shape from it: again one of the two.
+    parts = st.sampled_from([None, 1, 2, 2]) if scope_dtypes and draw(st.booleans()) else st.none()
+    get = _get(not scope_dtypes, parts)
     simple = st.one_of(get, get, st.just(Share()), _change(scope_dtypes), st.just(Op()))
     template = st.builds(
         Template,
@@ -163,7 +169,7 @@ def programs(draw: st.DrawFn) -> tuple[Statement, ...]:
 
     def scopes(body: st.SearchStrategy[Any]) -> st.SearchStrategy[Scope]:
         bodies = st.lists(body, max_size=4).map(tuple)
-        options = st.just(Options()) | _options(scope_dtypes)
+        options = st.just(Options()) | _options(scope_dtypes, parts)
         named = st.builds(Scope, st.just("name"), NAMES, options, bodies)
         default = st.builds(Scope, st.just("default"), NAMES, options, bodies)
         jump = st.builds(Scope, st.just("jump"), st.integers(0, 7), options, bodies)
@@ -186,6 +192,7 @@ class Dialect(Protocol):
     def current(self) -> Any: ...
     def seen_scope(self, scope: Any) -> tuple[Any, ...]: ...
     def seen_variable(self, variable: Any) -> tuple[Any, ...]: ...
+    def seen_parts(self, joined: Any) -> tuple[Any, ...] | None: ...
     def summary(self) -> list[Any]: ...
     def name_scope(self, name: str | None) -> AbstractContextManager[str]: ...
     def op(self) -> str: ...
@@ -225,6 +232,10 @@ class Run:
 
     def get(self, get: Get) -> None:
         variable = self.dialect.get(get, self.log.append)
+        parts = self.dialect.seen_parts(variable)
+        if parts is not None:
+            self.log.append(("parts", *parts))
+            return
         if not any(variable is known for known in self.variables):
             self.variables.append(variable)
         number = next(i for i, known in enumerate(self.variables) if known is variable)
@@ -287,7 +298,7 @@ class Run:
 
     def _given(self, options: Options) -> dict[str, Any]:
         given = {}
-        for name in ("reuse", "initializer", "regularizer", "dtype", "getter"):
+        for name in ("reuse", "initializer", "regularizer", "dtype", "getter", "partitioner"):
             value = getattr(options, name)
             if value not in (None, False, "None"):
                 key = {"getter": "custom_getter"}.get(name, name)
@@ -331,7 +342,7 @@ def _lines(statements: tuple[Statement, ...], prefix: str, indent: str) -> Itera
             yield f"{indent}{prefix}get_variable_scope().set_{statement.setting}({_value(statement.value, prefix)})"
         elif isinstance(statement, Get):
             arguments = [repr(statement.name)]
-            for name in ("shape", "dtype", "initializer", "regularizer", "trainable", "getter"):
+            for name in ("shape", "dtype", "initializer", "regularizer", "trainable", "getter", "partitioner"):
                 value = getattr(statement, name)
                 if (value is not None and value is not False) or (name == "trainable" and value is False):
                     arguments.append(f"{name}={_value(value, prefix)}")
