@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.autograd import profiler as _profiler
 
-from ._store import VariableStore
+from ._store import Undo, VariableStore, take_back
 from ._tracing import tracer
 
 if TYPE_CHECKING:
     from ._spec import VariableSpec
 
-# What may have to be taken back: the store, the path (None: the store's being built), and how.
-Undo = list[tuple[VariableStore, str | None, Callable[[], None]]]
 _NOTHING: dict[str, Tensor | None] = {}
 
 
@@ -117,5 +115,5 @@ class Call:
                 if heirs:
                     heirs[0].undo.append((store, path, undo))
                 else:
-                    undo()
+                    take_back(store, path, undo)
         self.undo = None

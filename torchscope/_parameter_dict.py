@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Self
 from torch import Tensor, nn
 
 from . import _names
-from ._spec import Kind, VariableSpec
+from ._spec import Kind, Specs, VariableSpec
 from .errors import NotBuiltError
 
 
@@ -63,7 +63,7 @@ class PathParameterDict(nn.ParameterDict):
         super().__init__()
         self.owner = owner  # the root's name in messages
         self.built = False
-        self.specs = {}
+        self.specs = Specs()
         self._keys = self.specs  # type: ignore[assignment]  # one table of contents for the base and for us
         self._parameters = UnbuiltParameters(owner)
         self.lock = Lock()

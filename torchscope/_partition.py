@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._call import Call, Undo
+from ._call import Call
 from ._initialize import fill, settle, value_of
 from ._request import Partitioner, Request
+from ._store import Undo, take_back
 from .errors import ArgumentValueError, VariableDtypeError, VariableExistsError, VariableShapeError
 
 
@@ -157,7 +158,7 @@ def _all_or_nothing(call: Call, undo: Undo) -> Iterator[None]:
             yield
         except BaseException:
             while len(undo) > made:
-                undo.pop()[2]()
+                take_back(*undo.pop())
             for path in set(call.got) - got:
                 del call.got[path]
             raise

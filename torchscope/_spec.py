@@ -8,6 +8,7 @@ import io
 import os
 import pickle
 import sys
+import types
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NoReturn
@@ -81,6 +82,8 @@ class VariableSpec:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> VariableSpec:
         # A method of the model becomes the copy's own; what cannot be copied is shared.
+        if _is_shared(self.initializer) and _is_shared(self.regularizer) and _is_shared(self.constraint):
+            return self
         parts = {name: getattr(self, name) for name in ("initializer", "regularizer", "constraint")}
         for name, part in parts.items():
             with contextlib.suppress(Exception):
@@ -94,6 +97,24 @@ class VariableSpec:
         for name in ("initializer", "regularizer", "constraint"):
             values[name] = _picklable(values[name], name, self.path)
         return _spec_from, (values,)
+
+
+def _is_shared(part: Any) -> bool:
+    return part is None or isinstance(part, (types.FunctionType, types.BuiltinFunctionType))
+
+
+class Specs(dict[str, VariableSpec]):
+    """The declarations of a store. A copy shares those that can be shared, without a look at each path."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Specs:
+        copied = memo[id(self)] = Specs()
+        for path, spec in self.items():
+            copied[path] = spec.__deepcopy__(memo)
+        return copied
+
+    def copy(self) -> Specs:
+        """Another one with the same declarations."""
+        return Specs(self)
 
 
 def _spec_from(values: dict[str, Any]) -> VariableSpec:

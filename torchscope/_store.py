@@ -30,11 +30,16 @@ LOCAL_VARIABLES = "local_variables"
 REGULARIZATION_LOSSES = "regularization_losses"
 
 
+# What may have to be taken back: the store, the path (None: the store's being built), and how (None: drop the path).
+# A new variable is one small entry: what the garbage collector has to walk through grows with their number.
+Undo = list[tuple["VariableStore", str | None, Callable[[], None] | None]]
+
+
 class Asker(Protocol):
     """What the store needs to know of the call that asks."""
 
     got: dict[str, bool]
-    undo: list[tuple[Any, str | None, Callable[[], None]]] | None
+    undo: Undo | None
     sets_built: bool
 
 
@@ -120,7 +125,7 @@ class VariableStore(PathParameterDict):
         if self.first_values is not None and not tensor.requires_grad:
             self.first_values[path] = tensor.clone()
         self.put(spec, tensor)
-        call.undo.append((self, path, lambda: self.drop(path)))
+        call.undo.append((self, path, None))
         return tensor
 
     def _make(self, request: Request) -> tuple[VariableSpec, Tensor]:
@@ -365,6 +370,14 @@ class VariableStore(PathParameterDict):
                     variable.copy_(value_of(spec.path, spec.initializer, None, self.seed))
                 else:
                     fill(variable.detach(), spec.path, spec.initializer, self.seed)
+
+
+def take_back(store: VariableStore, path: str | None, undo: Callable[[], None] | None) -> None:
+    """Undo one entry of an :data:`Undo`."""
+    if undo is not None:
+        undo()
+    elif path is not None:
+        store.drop(path)
 
 
 class _Replica(VariableStore):

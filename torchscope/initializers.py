@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -67,6 +67,9 @@ class _Initializer:
         layout = getattr(self, "layout", "torch")
         if layout not in ("torch", "tf"):
             raise ArgumentValueError.of("layout", layout, "Use 'torch' ([out, in, *kernel]) or 'tf'.")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # it is never changed
 
     def _require_matrix(self, tensor: Tensor) -> None:
         if tensor.dim() < 2:
