@@ -1,22 +1,20 @@
 """Entering a scope and getting two existing variables, against an ``nn.Module`` that reads two of its parameters.
 
-    python benchmarks/get_variable.py [--layers 10] [--rounds 60]
+    python -m benchmarks.get_variable [--layers 1 10 100 1000] [--rounds 40]
 
 Both models are built, hold the same tensors, run no operation, and return the parameters they read; the results are
-compared before anything is timed. Rounds are interleaved, and the figures are medians over the rounds, per layer, with
-the call of the whole model in them. A ratio below 1 means that torchscope is the faster one.
+compared before anything is timed. The call of the whole model is in the figures.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
+from benchmarks.timing import medians, report
 from torchscope import ScopedModule, get_variable, variable_scope
 
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -75,42 +73,31 @@ def scoped_model(layers: int, *, with_shapes: bool) -> ScopedModule:
     return model
 
 
-def median_times(functions: dict[str, Callable[[], object]], rounds: int, layers: int) -> dict[str, float]:
-    """Nanoseconds per layer of each function, interleaved."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    repeat = max(1, 3000 // layers)
-    for _ in range(rounds):
-        for name, function in functions.items():
-            start = time.perf_counter_ns()
-            for _ in range(repeat):
-                function()
-            times[name].append((time.perf_counter_ns() - start) / repeat / layers)
-    return {name: statistics.median(values) for name, values in times.items()}
+def measure(layers: int, rounds: int) -> None:
+    """Print two lines: without shapes, and with both shapes checked."""
+    checked = scoped_model(layers, with_shapes=True)
+    unchecked = scoped_model(layers, with_shapes=False)
+    unchecked.load_state_dict(checked.state_dict())
+    modules = Modules(checked, layers)
+    for (a, b), (c, d), (e, f) in zip(checked(), modules(), unchecked(), strict=True):
+        assert (a is c, b is d, torch.equal(a, e), torch.equal(b, f)) == (True, True, True, True)
+
+    functions: dict[str, Callable[[], object]] = {"modules": modules, "gets": unchecked, "checked": checked}
+    times = medians(functions, rounds, repeat=max(1, 3000 // layers))
+    must = "<= 1.15" if layers == 1 else "<= 1.00"
+    for name, what in (("gets", "scope + two gets"), ("checked", "scope + two gets, shapes checked")):
+        more = f"{times[name] / layers * 1e9:.0f} ns against {times['modules'] / layers * 1e9:.0f} ns per layer"
+        rival = "`nn.Module` child reading two parameters"
+        report(f"{what}, {layers} layer{'s' * (layers > 1)}", rival, times[name] / times["modules"], must, more)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layers", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--layers", type=int, nargs="+", default=[1, 10, 100, 1000])
+    parser.add_argument("--rounds", type=int, default=40)
     args = parser.parse_args()
-
-    checked = scoped_model(args.layers, with_shapes=True)
-    unchecked = scoped_model(args.layers, with_shapes=False)
-    unchecked.load_state_dict(checked.state_dict())
-    modules = Modules(checked, args.layers)
-    for (a, b), (c, d), (e, f) in zip(checked(), modules(), unchecked(), strict=True):
-        assert (a is c, b is d, torch.equal(a, e), torch.equal(b, f)) == (True, True, True, True)
-
-    functions: dict[str, Callable[[], object]] = {
-        "nn.Module child, two parameters": modules,
-        "scope + two gets": unchecked,
-        "scope + two gets, shapes checked": checked,
-    }
-    times = median_times(functions, args.rounds, args.layers)
-    rival = next(iter(times.values()))
-    print(f"{args.layers} layers, {args.rounds} interleaved rounds, torch {torch.__version__}")
-    for name, nanoseconds in times.items():
-        print(f"{name:34} {nanoseconds:8.0f} ns per layer   ratio {nanoseconds / rival:.2f}")
+    for layers in args.layers:
+        measure(layers, args.rounds)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from ._op_names import NameEntry, NameExit
 
+JUMPED = object()  # what a call remembers once a scope object was entered in it
+
 
 class Entry(Protocol):
     """A scope as it was entered."""
@@ -46,9 +48,13 @@ class DefaultNames:
         self._open: list[tuple[Entry, int]] = [(base, 0)]  # with the length of the journal when it was entered
         self._journal: list[tuple[_Node, str, Any]] = []
 
-    def unique(self, last: Entry, current: Entry, default_name: str) -> str:
-        """``default_name``, with an index if needed, to be opened in ``current``; ``last`` was entered last."""
-        self._read_up_to(last, current)
+    def unique(self, last: Entry, current: Entry, default_name: str, jumps: bool = True) -> str:
+        """``default_name``, with an index if needed, to be opened in ``current``; ``last`` was entered last.
+
+        Without ``jumps``, no scope object was entered in this call, and what was opened in a scope that is closed again
+        need not be read: it is forgotten.
+        """
+        self._read_up_to(last, current, jumps)
         parent = self._node(current._name)
         name, node = default_name, self._find(parent, default_name)
         if node is None or not node.count:
@@ -63,19 +69,29 @@ class DefaultNames:
 
     def go_on(self, last: Entry, current: Entry, base: Entry) -> None:
         """Take the counts as when ``last`` had been entered and ``current`` was open, and count on in ``base``."""
-        self._read_up_to(last, current)
+        self._read_up_to(last, current, jumps=True)
         self._journal.clear()
         self._open = [(base, 0)]
         self._read = base
 
-    def _read_up_to(self, last: Entry, current: Entry) -> None:
+    def _read_up_to(self, last: Entry, current: Entry, jumps: bool) -> None:
         unread = []
         entry = last
         while entry is not self._read:
             if not isinstance(entry, (NameEntry, NameExit)):
                 unread.append(entry)
             entry = entry._previous
+        # Scopes that remember what is opened in them: those that are open, and "", which forgets nothing.
+        remembering = {opened for opened, _ in self._open if not opened._name}
+        opened: Any = None if jumps else current
+        while opened is not None:
+            remembering.add(opened)
+            opened = opened._parent
         for entry in reversed(unread):
+            if not jumps and entry._parent not in remembering:
+                continue
+            if not entry._name:
+                remembering.add(entry)
             self._close_down_to(entry._parent)
             node = self._node(entry._name)
             self._set(node, "count", node.count + 1)

@@ -15,7 +15,7 @@ from torch.autograd.profiler import record_function
 
 from . import _names
 from ._call import Call
-from ._default_name import DefaultNames
+from ._default_name import JUMPED, DefaultNames
 from ._getter import ask
 from ._op_names import OpNames
 from ._request import (
@@ -432,7 +432,9 @@ class variable_scope:
         ArgumentValueError: ``reuse`` together with a default name, or no such value of ``reuse``.
     """
 
-    __slots__ = ("_default_name", "_name_or_scope", "_options", "_plain")
+    __slots__ = ("_default_name", "_given", "_name_or_scope", "_options", "_plain")
+
+    _given: dict[str, Any]  # the settings among the options
 
     def __init__(
         self,
@@ -485,21 +487,21 @@ class variable_scope:
             raise ArgumentTypeError.of("name_or_scope", None, "Give a name, a VariableScope or a default_name.")
         if not isinstance(name, (str, VariableScope, type(None))):
             raise ArgumentTypeError.of("name_or_scope", name, "Give a name, a VariableScope, or None.")
-        if not any(options.get("reuse") is allowed for allowed in (None, False, True, AUTO_REUSE)):
-            raise ArgumentValueError.of("reuse", options.get("reuse"), "Use True, False, None or AUTO_REUSE.")
+        reuse = options.get("reuse")
+        if reuse is not None and reuse is not True and reuse is not False and reuse is not AUTO_REUSE:
+            raise ArgumentValueError.of("reuse", reuse, "Use True, False, None or AUTO_REUSE.")
         if name is None:
             _names.check(self._default_name)
-            if options.get("reuse"):
+            if reuse:
                 mend = "A default name opens a new scope, which has nothing to share. Give a name to share."
-                raise ArgumentValueError.of("reuse", options.get("reuse"), mend)
+                raise ArgumentValueError.of("reuse", reuse, mend)
         elif isinstance(name, str) and name:
             _names.check(name)
-        self._overrides()  # a bad setting is told here, where it stands, not on entering
-
-    def _overrides(self) -> dict[str, Any]:
-        given = {name: value for name, value in self._options.items() if name in SETTINGS and value is not None}
-        Settings().replace(**given)
-        return given
+        self._given = {}
+        if options:
+            self._given = {name: value for name, value in options.items() if name in SETTINGS and value is not None}
+        if self._given:
+            Settings().replace(**self._given)  # a bad setting is told here, where it stands, not on entering
 
     def _enter_with_care(self) -> VariableScope:
         outer = innermost("variable_scope()")
@@ -507,6 +509,7 @@ class variable_scope:
         reuse = self._options.get("reuse") or None
         if isinstance(name, VariableScope):
             origin, path = name, name._name
+            call.remembered[JUMPED] = True
         else:
             origin = outer
             if name == "" and outer._name:
@@ -533,13 +536,13 @@ class variable_scope:
         return found
 
     def _settings_on_top_of(self, settings: Settings) -> Settings:
-        overrides = self._overrides() if self._options else None
-        if not overrides:
+        given = {} if self._plain else self._given
+        if not given:
             return settings
-        getter, outer_getter = overrides.get("custom_getter"), settings.custom_getter
+        getter, outer_getter = given.get("custom_getter"), settings.custom_getter
         if getter is not None and outer_getter is not None:
-            overrides["custom_getter"] = _compose(getter, outer_getter)
-        return settings.replace(**overrides)
+            return settings.replace(**{**given, "custom_getter": _compose(getter, outer_getter)})
+        return settings.replace(**given)
 
     def _unique_name(self, outer: VariableScope) -> str:
         """The default name made unique; the same again when this object is entered again in the same call."""
@@ -549,7 +552,7 @@ class variable_scope:
             call.default_names = _first_default_names(base_of(outer))
         names, given = call.default_names
         if self not in given:
-            given[self] = names.unique(call.last, outer, self._default_name)
+            given[self] = names.unique(call.last, outer, self._default_name, JUMPED in call.remembered)
         return str(given[self])
 
     def _nesting_error(self, found: VariableScope | None) -> ScopeNestingError:

@@ -56,17 +56,20 @@ def fans(shape: Sequence[int], layout: Layout = "torch") -> tuple[int, int]:
     return fan_in * math.prod(kernel), fan_out * math.prod(kernel)
 
 
-@dataclass(frozen=True)
 class _Initializer:
-    """What all share: the ``dtype`` of TensorFlow's signature, checked and otherwise without effect."""
+    """What all share: the ``dtype`` of TensorFlow's signature, checked and otherwise without effect.
+
+    They are made anew in each call of a model, so making one is cheap: not ``frozen``, which doubles the cost. Nothing
+    changes one all the same.
+    """
+
+    dtype: torch.dtype | None
 
     def __post_init__(self) -> None:
-        dtype = getattr(self, "dtype", None)
-        if dtype is not None and not isinstance(dtype, torch.dtype):
-            raise ArgumentTypeError.of("dtype", dtype, "Give a torch.dtype such as torch.float32, or leave it out.")
-        layout = getattr(self, "layout", "torch")
-        if layout not in ("torch", "tf"):
-            raise ArgumentValueError.of("layout", layout, "Use 'torch' ([out, in, *kernel]) or 'tf'.")
+        if self.dtype is not None and not isinstance(self.dtype, torch.dtype):
+            raise ArgumentTypeError.of(
+                "dtype", self.dtype, "Give a torch.dtype such as torch.float32, or leave it out."
+            )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # it is never changed
@@ -79,9 +82,14 @@ class _Initializer:
             )
 
 
-@dataclass(frozen=True)
 class _RandomInitializer(_Initializer):
     """Fills with random numbers: from its own seed, else from the generator it is handed, else from torch's."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        layout = getattr(self, "layout", "torch")
+        if layout not in ("torch", "tf"):
+            raise ArgumentValueError.of("layout", layout, "Use 'torch' ([out, in, *kernel]) or 'tf'.")
 
     def __call__(self, tensor: Tensor, generator: torch.Generator | None = None) -> Tensor:
         self._check(tensor)
@@ -109,7 +117,7 @@ class _RandomInitializer(_Initializer):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class zeros_initializer(_Initializer):
     """Fills with zeros, whatever the dtype (``tf.zeros_initializer``).
 
@@ -124,7 +132,7 @@ class zeros_initializer(_Initializer):
             return tensor.zero_()
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class ones_initializer(_Initializer):
     """Fills with ones, whatever the dtype (``tf.ones_initializer``).
 
@@ -139,7 +147,7 @@ class ones_initializer(_Initializer):
             return tensor.fill_(1)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class constant_initializer(_Initializer):
     """Fills with a number, or with the numbers of a list, array or tensor in row-major order.
 
@@ -180,7 +188,7 @@ class constant_initializer(_Initializer):
             return tensor.copy_(flat.reshape(tensor.shape))
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class random_normal_initializer(_RandomInitializer):
     """Fills from a normal distribution (``tf.random_normal_initializer``).
 
@@ -197,7 +205,7 @@ class random_normal_initializer(_RandomInitializer):
         tensor.normal_(self.mean, self.stddev, generator=generator)
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class truncated_normal_initializer(_RandomInitializer):
     """Fills from a normal distribution cut off two standard deviations from its mean.
 
@@ -217,7 +225,7 @@ class truncated_normal_initializer(_RandomInitializer):
         _truncated_normal(tensor, self.mean, self.stddev, generator)
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class random_uniform_initializer(_RandomInitializer):
     """Fills uniformly from ``[minval, maxval)``, integers too (``tf.random_uniform_initializer``).
 
@@ -244,7 +252,7 @@ class random_uniform_initializer(_RandomInitializer):
             tensor.random_(int(self.minval), int(maxval), generator=generator)
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class uniform_unit_scaling_initializer(_RandomInitializer):
     """Fills uniformly so that the scale of the input is kept (``tf.uniform_unit_scaling_initializer``).
 
@@ -266,7 +274,7 @@ class uniform_unit_scaling_initializer(_RandomInitializer):
         tensor.uniform_(-bound, bound, generator=generator)
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class _VarianceScaling(_RandomInitializer):
     """Fills with a variance of ``scale / fan``; the named initializers below are this with fixed parameters."""
 
@@ -283,7 +291,7 @@ class _VarianceScaling(_RandomInitializer):
         _fill_scaled(tensor, self.scale, self.mode, self.distribution, self.layout, generator)
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class variance_scaling_initializer(_RandomInitializer):
     """Fills with zero mean and variance ``scale / n``, n being the fan that ``mode`` names.
 
@@ -380,7 +388,7 @@ class lecun_uniform_initializer(_VarianceScaling):
     scale, mode, distribution = 1.0, "fan_in", "uniform"
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class orthogonal_initializer(_RandomInitializer):
     """Fills with a random (semi-)orthogonal matrix times ``gain`` (``tf.orthogonal_initializer``).
 
@@ -418,7 +426,7 @@ class orthogonal_initializer(_RandomInitializer):
         tensor.copy_((q if q.shape[0] == rows else q.mT).reshape(tensor.shape)).mul_(self.gain)
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class identity_initializer(_Initializer):
     """Fills a matrix with ``gain`` on its diagonal and zeros elsewhere (``tf.initializers.identity``).
 

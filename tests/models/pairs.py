@@ -174,17 +174,34 @@ def transformer(tokens: Tensor) -> Tensor:
     return layer_norm(x, "norm") @ embedding.T
 
 
+class PlainAttention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).chunk(3, -1)
+        return self.out(attend(q, k, v))
+
+
+class PlainFeedForward(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.gelu(self.up(x)))
+
+
 class PlainLayer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
-        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.up, self.down = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
+        self.attention, self.feed_forward = PlainAttention(), PlainFeedForward()
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(self.norm1(x)).chunk(3, -1)
-        x = x + self.out(attend(q, k, v))
-        return x + self.down(F.gelu(self.up(self.norm2(x))))
+        x = x + self.attention(self.norm1(x))
+        return x + self.feed_forward(self.norm2(x))
 
 
 class PlainTransformer(nn.Module):
@@ -208,10 +225,10 @@ def tokens() -> Inputs:
 INSIDE = {
     "norm1": "norm1",
     "norm2": "norm2",
-    "qkv": "attention/qkv",
-    "out": "attention/out",
-    "up": "feed_forward/in",
-    "down": "feed_forward/out",
+    "attention__qkv": "attention/qkv",
+    "attention__out": "attention/out",
+    "feed_forward__up": "feed_forward/in",
+    "feed_forward__down": "feed_forward/out",
 }
 TRANSFORMER = Pair(
     "transformer",

@@ -60,10 +60,9 @@ class Torchscope:
 
     def get(self, get: Get, log: Callable[[Any], None]) -> Any:
         scope = self.current()
-        constant = get.initializer is not None and get.initializer[0] == "constant"
         # TensorFlow holds every get against the dtype of the scope, float32 at the root; we only what is given.
         dtype = getattr(torch, get.dtype) if get.dtype else None
-        if dtype is None and not constant:
+        if dtype is None:
             dtype = scope.dtype or torch.float32
         return torchscope.get_variable(
             get.name,

@@ -1,0 +1,26 @@
+"""All benchmarks, as the table of ``docs/performance.md``.
+
+    python -m benchmarks
+
+Each runs in a process of its own, which compares results before it times anything.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import torch
+
+ALL = ("get_variable", "forward", "compiled", "scale", "importing")
+
+
+def main() -> None:
+    print(f"torch {torch.__version__}, Python {sys.version.split()[0]}\n")
+    print("| what | against | ratio | must be | |\n|---|---|---|---|---|", flush=True)
+    for name in ALL:
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
+
+
+if __name__ == "__main__":
+    main()

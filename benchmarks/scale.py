@@ -1,0 +1,105 @@
+"""What grows with the number of variables: building them, saving, loading, moving and copying them, and memory.
+
+python -m benchmarks.scale [--variables 100000] [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import gc
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from benchmarks.timing import medians, report
+from torchscope import ScopedModule, get_variable, variable_scope
+
+
+def build(variables: int) -> ScopedModule:
+    """A module with this many variables of two elements, each in a scope of its own."""
+
+    def forward() -> None:
+        for i in range(variables):
+            with variable_scope(f"layer_{i}"):
+                get_variable("weights", [2], initializer=nn.init.zeros_)
+
+    return ScopedModule(forward).build()
+
+
+class Flat(nn.Module):
+    """The rival: an ``nn.ParameterDict`` with the same keys and equal tensors."""
+
+    def __init__(self, scoped: ScopedModule) -> None:
+        super().__init__()
+        self.variables = nn.ParameterDict(
+            {path: nn.Parameter(v.detach().clone()) for path, v in scoped.variables.items()}
+        )
+
+
+def bytes_per_variable(variables: int) -> float:
+    """What Python allocates for a built module beyond its parameters, their paths among it."""
+    parameters = [nn.Parameter(torch.zeros(2)) for _ in range(10)]  # whatever is imported or cached late is there now
+    gc.collect()
+    tracemalloc.start()
+    model = build(variables)
+    gc.collect()
+    with_library = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(model.variables) == variables
+    gc.collect()
+    tracemalloc.start()
+    parameters = [nn.Parameter(nn.init.zeros_(torch.empty(2))) for _ in range(variables)]
+    gc.collect()
+    alone = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(parameters) == variables
+    return (with_library - alone) / variables
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variables", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    most = args.variables
+    torch.set_num_threads(1)
+
+    build(100)
+    costs: dict[int, list[float]] = {most // 100: [], most // 10: [], most: []}
+    for _ in range(max(3, args.rounds // 2)):
+        for count, seconds in costs.items():
+            for _ in range(1 if count == most else 3):
+                gc.collect()
+                start = time.perf_counter()
+                build(count)
+                seconds.append((time.perf_counter() - start) / count)
+    least = statistics.median(costs[most // 100])
+    for count in (most // 10, most):
+        cost = statistics.median(costs[count])
+        more = f"{cost * 1e6:.0f} us per variable"
+        report(f"building {count:,} variables", f"the same with {most // 100:,}", cost / least, "<= 1.30", more)
+
+    scoped = build(most)
+    flat = Flat(scoped)
+    state = scoped.state_dict()
+    assert set(state) == set(flat.state_dict())
+    uses: dict[str, Callable[[nn.Module], object]] = {
+        "state_dict": lambda model: model.state_dict(),
+        "load_state_dict": lambda model: model.load_state_dict(state),
+        "to(float64) and back": lambda model: model.to(torch.float64).to(torch.float32),
+        "deepcopy": copy.deepcopy,
+    }
+    for name, use in uses.items():
+        times = medians({"ours": lambda u=use: u(scoped), "flat": lambda u=use: u(flat)}, args.rounds, 1)  # type: ignore[misc]
+        more = f"{times['ours']:.2f} s"
+        report(f"{name}, {most:,} variables", "flat `nn.ParameterDict`", times["ours"] / times["flat"], "<= 1.10", more)
+    print(f"| memory per variable beyond the parameter | | {bytes_per_variable(most // 10):.0f} bytes | <= 600 |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""A hunt for wrong answers: many threads at once, generators that hold scopes, thousands of failing calls."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import gc
+import io
+import threading
+import tracemalloc
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from torchscope import (
+    ScopedModule,
+    ScopeNestingError,
+    VariableExistsError,
+    get_variable,
+    get_variable_scope,
+    variable_scope,
+)
+from torchscope._scope import thread
+
+
+def network(x: Tensor) -> Tensor:
+    for _ in range(3):
+        with variable_scope(None, "layer"), variable_scope("dense") as scope:
+            x = torch.tanh(x * get_variable("w", [4]) + get_variable("b", [4]))
+            scope.reuse_variables()
+            x = x - get_variable("w")
+    return x
+
+
+def test_sixteen_threads_run_one_module_while_others_build_copy_and_save() -> None:
+    device = torch.get_default_device()
+    x = torch.linspace(-1, 1, 4)
+    model = ScopedModule(network, seed=0).build(x)
+    expected = model(x).detach()
+    stop = threading.Event()
+
+    def run() -> int:
+        calls = 0
+        with torch.device(device):
+            while not stop.is_set() or calls < 20:
+                assert torch.equal(model(x), expected)
+                assert thread.scope is None
+                calls += 1
+        return calls
+
+    def disturb(how: Callable[[], object]) -> int:
+        with torch.device(device):
+            for _ in range(15):
+                how()
+        return 15
+
+    def build() -> None:
+        fresh = ScopedModule(network, seed=0).build(x)
+        assert torch.equal(fresh(x), expected)
+
+    def save() -> None:
+        file = io.BytesIO()
+        torch.save(model.state_dict(), file)
+        file.seek(0)
+        loaded = ScopedModule(network)
+        loaded.load_state_dict(torch.load(file))
+        assert torch.equal(loaded(x), expected)
+
+    def deep() -> None:
+        assert torch.equal(copy.deepcopy(model)(x), expected)
+
+    def grow() -> None:
+        growing = ScopedModule(network, seed=0)
+        with ThreadPoolExecutor(4) as four:
+            runs = [four.submit(lambda: growing.build(x)) for _ in range(4)]
+            for one in runs:
+                one.result()
+        assert torch.equal(growing(x), expected)
+        assert len(growing.variables) == 6
+
+    with ThreadPoolExecutor(20) as pool:
+        runners = [pool.submit(run) for _ in range(16)]
+        others = [pool.submit(disturb, how) for how in (build, save, deep, grow)]
+        try:
+            for other in others:
+                other.result(timeout=240)
+        finally:
+            stop.set()
+        assert all(runner.result(timeout=60) >= 20 for runner in runners)
+
+
+def holding(name: str, log: list[tuple[str, str]]) -> Generator[None, None, None]:
+    """A generator that gets variables in a scope that it holds open across its yields."""
+    with variable_scope(name):
+        for _ in range(3):
+            log.append((name, get_variable_scope().name))
+            yield
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a generator that is collected late
+@settings(max_examples=150)
+@given(st.lists(st.integers(0, 2), max_size=14))
+def test_generators_that_hold_scopes_end_in_a_nesting_error_or_in_the_right_scope(order: list[int]) -> None:
+    log: list[tuple[str, str]] = []
+
+    def forward() -> str:
+        generators = [holding(name, log) for name in "abc"]
+        for number in order:
+            next(generators[number], None)
+        for generator in generators:
+            generator.close()
+        return get_variable_scope().name
+
+    model = ScopedModule(forward)
+    try:
+        assert model() == ""
+    except ScopeNestingError as error:
+        assert "Cannot leave" in str(error)
+    assert thread.scope is None
+    assert model.specs == {}
+    assert ScopedModule(lambda: get_variable_scope().name)() == ""
+
+
+class OddError(Exception):
+    pass
+
+
+def fails_deep_inside(x: Tensor) -> None:
+    with variable_scope("a"), variable_scope(None, "b") as scope:
+        get_variable("w", [4])
+        with variable_scope(scope, reuse=True):
+            get_variable("w")
+            raise OddError
+
+
+def fails_by_sharing(x: Tensor) -> None:
+    for _ in range(2):
+        with variable_scope("a"):
+            get_variable("w", [4])
+
+
+@pytest.mark.parametrize("built", [False, True], ids=["building", "built"])
+@pytest.mark.parametrize("fails", [fails_deep_inside, fails_by_sharing], ids=lambda fails: fails.__name__)
+def test_ten_thousand_failing_calls_leave_nothing_behind(fails: Callable[[Tensor], None], built: bool) -> None:
+    x = torch.ones(4)
+    model = ScopedModule(fails)
+    if built:
+        with model.building(), model.as_default():
+            for path in ("a/w", "a/b/w"):
+                get_variable(path, [4])
+
+    def many(calls: int) -> None:
+        for _ in range(calls):
+            with contextlib.suppress(OddError, VariableExistsError):
+                model(x)
+            assert thread.scope is None
+
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        many(3000)  # fills Python's own free lists
+        before = tracemalloc.get_traced_memory()[0]
+        many(10_000)
+        grown = tracemalloc.get_traced_memory()[0] - before
+        assert gc.collect() < 100
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert grown < 10_000
+    assert len(model.specs) == (2 if built else 0)
