@@ -12,8 +12,8 @@ import torchscope
 PACKAGE = Path(torchscope.__file__).parent
 
 PUBLIC = """
-ScopedModule variable_scope get_variable get_buffer get_local_variable get_variable_scope VariableScope AUTO_REUSE
-no_regularizer scoped make_template name_scope name_ops op_name
+ScopedModule variable_scope get_variable get_buffer get_local_variable get_module get_variable_scope VariableScope
+AUTO_REUSE no_regularizer scoped make_template name_scope name_ops op_name
 ArgumentTypeError ArgumentValueError InitializerError InvalidNameError NoActiveModuleError NotBuiltError ScopeError
 ScopeNestingError TracingError VariableDtypeError VariableExistsError VariableKindError VariableNotFoundError
 VariableShapeError
@@ -27,7 +27,7 @@ lecun_uniform_initializer orthogonal_initializer identity_initializer
 # top, and no import has to be done late to dodge a circle.
 ORDER = """
 errors _extra _names initializers _tracing _spec _initialize _request _parameter_dict _store _call _partition _op_names
-_default_name _getter _scope recompute _name_scope _variable _module _template __init__
+_default_name _getter _scope _submodule recompute _name_scope _variable _module _template __init__
 """.split()
 # The same within the folders, which may import all that is above but __init__.
 FOLDERS = {"graph": "_node _dot _tensorboard _graph _record __init__".split()}

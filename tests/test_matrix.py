@@ -551,6 +551,11 @@ def test_a_scoped_model_does_what_the_same_written_by_hand_does(pair: Pair, use:
     USES[use](pair)
 
 
+def in_fake_mode(model: nn.Module, x: Inputs) -> Any:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        return model(*x)
+
+
 TRACED: dict[str, Callable[[nn.Module, Inputs], Any]] = {
     "compile": lambda m, x: torch.compile(m, fullgraph=True, backend="eager")(*x),
     "export": lambda m, x: torch.export.export(m, x, strict=False),
@@ -558,7 +563,7 @@ TRACED: dict[str, Callable[[nn.Module, Inputs], Any]] = {
     "jit.trace": lambda m, x: torch.jit.trace(m, x),
     "vmap": lambda m, x: vmap(m)(*(t[None] for t in x)),
     "grad": lambda m, x: grad(lambda s: s * loss_of(m, x))(torch.ones(())),
-    "fake tensors": lambda m, x: FakeTensorMode(allow_non_fake_inputs=True).__enter__() and m(*x),
+    "fake tensors": in_fake_mode,
 }
 
 

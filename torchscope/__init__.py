@@ -10,6 +10,7 @@ from ._scope import AUTO_REUSE as AUTO_REUSE
 from ._scope import VariableScope as VariableScope
 from ._scope import get_variable_scope as get_variable_scope
 from ._scope import variable_scope as variable_scope
+from ._submodule import get_module as get_module
 from ._template import make_template as make_template
 from ._variable import get_buffer as get_buffer
 from ._variable import get_local_variable as get_local_variable

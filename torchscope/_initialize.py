@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -131,6 +131,11 @@ def _stream(path: str, seed: int) -> int:
     """The seed of a variable: a hash of seed and whole path, so that neither order nor neighbours matter."""
     name = hashlib.blake2b(f"{seed}\0{path}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(name, "little", signed=True)
+
+
+def stream_of(path: str, seed: int | None) -> AbstractContextManager[None]:
+    """Let torch's generator be at the start of the stream of ``(seed, path)`` for a while; without a seed, nothing."""
+    return nullcontext() if seed is None else _global_stream(_stream(path, seed))
 
 
 @contextmanager

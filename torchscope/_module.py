@@ -419,7 +419,8 @@ class ScopedModule(nn.Module):
         return loaded
 
     def _refuse_unbuilt(self) -> None:
-        if not self.variables.built and not self.variables.specs:
+        store = self.variables
+        if not store.built and not store.specs and not store.module_made_at:
             raise NotBuiltError.of(self.variables.owner)
 
 

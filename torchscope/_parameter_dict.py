@@ -64,6 +64,7 @@ class PathParameterDict(nn.ParameterDict):
         self.owner = owner  # the root's name in messages
         self.built = False
         self.specs = Specs()
+        self.module_made_at: dict[str, str] = {}  # the modules of get_module, by path: where in the code
         self._keys = self.specs  # type: ignore[assignment]  # one table of contents for the base and for us
         self._parameters = UnbuiltParameters(owner)
         self.lock = Lock()
@@ -92,13 +93,22 @@ class PathParameterDict(nn.ParameterDict):
             if not spec.persistent:
                 self._non_persistent_buffers_set.add(path)
 
+    def put_module(self, path: str, module: nn.Module, made_at: str) -> None:
+        """Let ``path`` be a whole module."""
+        if isinstance(self._parameters, UnbuiltParameters):
+            self._parameters = {}
+        self._modules[path] = module
+        self.module_made_at[path] = made_at
+
     def drop(self, path: str) -> None:
         """Forget ``path``."""
+        if self.module_made_at.pop(path, None) is not None:
+            self._modules.pop(path, None)
         self._parameters.pop(path, None)
         self._buffers.pop(path, None)
         self._non_persistent_buffers_set.discard(path)
         self.specs.pop(path, None)
-        if not self.specs and not self.built:
+        if not self.specs and not self.module_made_at and not self.built:
             self._parameters = UnbuiltParameters(self.owner)
 
     # The mapping: the base does the rest with these three
@@ -174,10 +184,22 @@ class PathParameterDict(nn.ParameterDict):
         with self.lock:
             state = self.__dict__.copy()
             state["specs"] = state["_keys"] = self.specs.copy()
+            state["module_made_at"], state["_modules"] = self.module_made_at.copy(), self._modules.copy()
             for tensors in ("_parameters", "_buffers"):
                 if not isinstance(state[tensors], UnbuiltParameters):
                     state[tensors] = state[tensors].copy()
         return state
+
+
+def tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and buffers of a module tree with their names, also where a ScopedModule in it is not built."""
+    for prefix, part in module.named_modules():
+        held: list[dict[str, Any]] = [part._parameters, part._buffers]
+        for tensors in held:
+            for name in dict.keys(tensors):
+                tensor = dict.get(tensors, name)
+                if tensor is not None:
+                    yield f"{prefix}.{name}" if prefix else name, tensor
 
 
 def spec_of_tensor(path: str, tensor: Tensor) -> VariableSpec:

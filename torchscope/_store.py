@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from . import _names
-from ._initialize import fill, gives_value, plain_mode, settle, value_of
-from ._parameter_dict import PathParameterDict, UnbuiltParameters, spec_of_tensor
+from ._initialize import fill, gives_value, plain_mode, settle, stream_of, value_of
+from ._parameter_dict import PathParameterDict, UnbuiltParameters, spec_of_tensor, tensors_of
 from ._request import Request
 from ._spec import VariableSpec, caller
 from ._tracing import refuse, refuse_missing, tracer
@@ -20,6 +20,7 @@ from .errors import (
     NotBuiltError,
     VariableDtypeError,
     VariableExistsError,
+    VariableKindError,
     VariableNotFoundError,
 )
 
@@ -97,6 +98,8 @@ class VariableStore(PathParameterDict):
     def _answer(self, call: Asker, request: Request) -> Tensor:
         path = request.path
         spec, tensor = self.specs.get(path), self.find(path)
+        if path in self.module_made_at:
+            raise VariableKindError.of(path, request.kind, "module", self.module_made_at[path])
         if path in call.got and not request.reuse:
             raise VariableExistsError.of(path, self.owner, spec.made_at if spec else None)
         if spec is None or tensor is None:
@@ -295,8 +298,18 @@ class VariableStore(PathParameterDict):
             self._path_of = {id(self.find(path)): path for path in list(self.specs)}
             path = self._path_of.get(id(variable))
         if path is None:
+            path = next((name for name, tensor in self._of_modules("") if tensor is variable), None)
+        if path is None:
             raise VariableNotFoundError.of_tensor(self.owner)
         return path
+
+    def _of_modules(self, scope: str) -> Iterator[tuple[str, Tensor]]:
+        """The tensors of the modules that ``scope`` selects, under ``<path>.<name>``."""
+        selected = _names.selector(scope, (*self.specs, *self.module_made_at))
+        for path in list(self.module_made_at):
+            if selected(path):
+                for name, tensor in tensors_of(self._modules[path]):  # type: ignore[arg-type]
+                    yield f"{path}.{name}", tensor
 
     def holds(self, tensor: Tensor) -> bool:
         """Whether a tensor is a variable of this store."""
@@ -315,6 +328,10 @@ class VariableStore(PathParameterDict):
             or spec.path in tagged
             or (name == TRAINABLE_VARIABLES and variable.requires_grad)
         ]
+        if name == TRAINABLE_VARIABLES:
+            variables += [tensor for _, tensor in self._of_modules(scope) if tensor.requires_grad]
+        if name == GLOBAL_VARIABLES:
+            variables += [tensor for _, tensor in self._of_modules(scope)]
         losses = self.regularization_losses(scope) if name == REGULARIZATION_LOSSES else []
         selected = _names.selector(scope, self.specs)
         return variables + losses + [value for where, value in loose.get(name, ()) if selected(where)]
@@ -370,6 +387,12 @@ class VariableStore(PathParameterDict):
                     variable.copy_(value_of(spec.path, spec.initializer, None, self.seed))
                 else:
                     fill(variable.detach(), spec.path, spec.initializer, self.seed)
+            for path in self.module_made_at:
+                with stream_of(path, self.seed):
+                    for module in self._modules[path].modules():  # type: ignore[union-attr]
+                        reset: Any = getattr(module, "reset_parameters", None)
+                        if reset is not None:
+                            reset()
 
 
 def take_back(store: VariableStore, path: str | None, undo: Callable[[], None] | None) -> None:

@@ -1,0 +1,240 @@
+"""``get_module``: the rules of ``get_variable`` for a whole module."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from torchscope import (
+    AUTO_REUSE,
+    ArgumentTypeError,
+    InvalidNameError,
+    NoActiveModuleError,
+    ScopedModule,
+    TracingError,
+    VariableExistsError,
+    VariableKindError,
+    VariableNotFoundError,
+    get_buffer,
+    get_module,
+    get_variable,
+    variable_scope,
+)
+
+
+def linear(name: str = "linear", reuse: Any = None) -> nn.Linear:
+    with variable_scope("a", reuse=reuse):
+        return get_module(name, nn.Linear, 3, 2)
+
+
+# reuse: what a get gives that comes second in its call; one of a path in the model; one of a path that is nowhere
+RULES: dict[Any, tuple[Any, Any, Any]] = {
+    None: (VariableExistsError, "the same", "new"),
+    False: (VariableExistsError, "the same", "new"),
+    True: ("the same", "the same", VariableNotFoundError),
+    AUTO_REUSE: ("the same", "the same", "new"),
+}
+
+
+def seen(get: Callable[[], nn.Module], known: nn.Module | None) -> Any:
+    try:
+        return "the same" if get() is known else "new"
+    except (VariableExistsError, VariableNotFoundError) as error:
+        return type(error)
+
+
+@pytest.mark.parametrize("reuse", RULES, ids=str)
+def test_the_rules_are_those_of_variables_in_the_first_call_and_the_third(reuse: Any) -> None:
+    second, there, nowhere = RULES[reuse]
+    model = ScopedModule()
+    with model.as_default():
+        made = linear()
+    with model.as_default():
+        assert seen(lambda: linear(reuse=reuse), made) == there
+    with model.as_default():
+        linear()
+        assert seen(lambda: linear(reuse=reuse), made) == second
+        assert seen(lambda: linear("other", reuse), None) == nowhere
+
+    def forward() -> Any:
+        first = linear()
+        return seen(lambda: linear(reuse=reuse), first)
+
+    model = ScopedModule(forward).build()
+    assert [model() for _ in range(3)] == [second] * 3
+
+
+class Net(ScopedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        with variable_scope("a"):
+            x = get_module("linear", nn.Linear, 3, 3)(x)
+            x = get_module("norm", nn.BatchNorm1d, 3)(x)
+        with variable_scope("b"):
+            return x * get_variable("scale", [3], initializer=nn.init.ones_)
+
+
+def x() -> Tensor:
+    return torch.linspace(-1, 1, 12).reshape(4, 3)
+
+
+def test_a_module_is_a_child_of_the_variables() -> None:
+    model = Net().build(x())
+    assert [name for name, _ in model.named_parameters()] == [
+        "variables.b/scale",
+        "variables.a/linear.weight",
+        "variables.a/linear.bias",
+        "variables.a/norm.weight",
+        "variables.a/norm.bias",
+    ]
+    assert list(model.variables) == ["b/scale"]
+    assert len(model.trainable_variables("a")) == 4
+    assert len(model.trainable_variables()) == 5
+    assert len(model.global_variables()) == 5 + 3
+    norm = model.get_submodule("variables.a/norm")
+    assert model.variable_name(norm.weight) == "a/norm.weight"  # type: ignore[arg-type]
+
+
+def test_it_trains_saves_loads_copies_and_compiles() -> None:
+    model = Net(seed=0).build(x())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = model(x()).square().mean()
+        loss.backward()
+        optimizer.step()
+    expected = model.eval()(x())
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    file.seek(0)
+    loaded = Net().build(x())
+    loaded.load_state_dict(torch.load(file))
+    assert torch.equal(loaded.eval()(x()), expected)
+    assert torch.equal(copy.deepcopy(model)(x()), expected)
+    torch._dynamo.reset()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    for _ in range(3):
+        torch.testing.assert_close(compiled(x()), expected)
+
+
+def test_build_leaves_its_buffers_alone() -> None:
+    model = Net().build(x())
+    state = model.state_dict()
+    assert state["variables.a/norm.running_mean"].tolist() == [0.0] * 3
+    assert state["variables.a/norm.num_batches_tracked"].item() == 0
+
+
+def test_a_seed_gives_the_same_numbers_whatever_the_order() -> None:
+    def forward(order: str) -> None:
+        for name in order:
+            get_module(name, nn.Linear, 3, 2)
+
+    one, other = ScopedModule(forward, seed=3).build("ab"), ScopedModule(forward, seed=3).build("ba")
+    states = [model.state_dict() for model in (one, other)]
+    for name, value in states[0].items():
+        assert torch.equal(states[1][name], value)
+    assert not torch.equal(states[0]["variables.a.weight"], states[0]["variables.b.weight"])
+    with torch.no_grad():
+        for parameter in one.parameters():
+            parameter.zero_()
+    one.reset_parameters()
+    for name, value in one.state_dict().items():
+        assert torch.equal(states[1][name], value)
+    state = torch.get_rng_state()
+    ScopedModule(forward, seed=3).build("ab")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_dtype_and_device_are_the_scopes_or_the_modules() -> None:
+    def forward() -> None:
+        get_module("a", nn.Linear, 3, 2)
+        with variable_scope("s", dtype=torch.float16, device="meta"):
+            get_module("b", nn.Linear, 3, 2)
+
+    model = ScopedModule(forward, seed=0, dtype=torch.float64).build()
+    kinds = {name: (p.dtype, p.is_meta) for name, p in model.named_parameters() if name.endswith("weight")}
+    assert kinds == {"variables.a.weight": (torch.float64, False), "variables.s/b.weight": (torch.float16, True)}
+    with torch.inference_mode():
+        made = ScopedModule(forward).build()
+    assert not next(iter(made.parameters())).is_inference()
+
+
+def test_a_path_is_one_thing() -> None:
+    model = ScopedModule()
+    with model.as_default():
+        get_module("m", nn.Linear, 3, 2), get_variable("v", [1]), get_buffer("b", [1])
+        for get in (lambda: get_variable("m", [1]), lambda: get_buffer("m", [1])):
+            with pytest.raises(
+                VariableKindError, match=r"'m': asked for a .*, found a module \(made at .*test_submodule"
+            ):
+                get()
+        for name in "vb":
+            with pytest.raises(VariableKindError, match=f"'{name}': asked for a module, found a "):
+                get_module(name, nn.Linear, 3, 2)
+
+
+def test_a_call_that_fails_takes_its_modules_back() -> None:
+    def forward(fail: bool) -> None:
+        linear()
+        if fail:
+            raise KeyError("late")
+
+    model = ScopedModule(forward)
+    with pytest.raises(KeyError):
+        model(True)
+    assert not list(model.variables.children())
+    assert not model.built
+    model(False)
+    assert len(list(model.parameters())) == 2
+
+
+def test_a_built_module_makes_no_more_and_names_the_nearest() -> None:
+    name = "linear"
+    model = ScopedModule(lambda: linear(name)).build()
+    name = "linaer"
+    with pytest.raises(VariableNotFoundError, match=r"'a/linaer'.*\n?.*'a/linear'"):
+        model()
+    with model.building():
+        model()
+    assert [path for path, _ in model.variables.named_children()] == ["a/linear", "a/linaer"]
+
+
+def test_a_scoped_module_may_be_one() -> None:
+    inner = ScopedModule(lambda x: x * get_variable("w", [3], initializer=nn.init.ones_))
+    model = ScopedModule(lambda x: get_module("inner", lambda: inner)(x))
+    assert torch.equal(model(x()), x())
+    assert [name for name, _ in model.named_parameters()] == ["variables.inner.variables.w"]
+
+
+def no_module() -> Any:
+    return 3
+
+
+WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    "no module": (lambda: get_module("m", no_module), ArgumentTypeError, "the factory's result cannot be 3"),
+    "a number": (lambda: get_module("m", 3), ArgumentTypeError, "factory cannot be 3"),  # type: ignore[arg-type]
+    "a name with a dot": (lambda: get_module("m.n", nn.Linear, 3, 2), InvalidNameError, "m.n"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_says_so_and_leaves_nothing(what: str) -> None:
+    get, error, message = WRONG[what]
+    model = ScopedModule(get)
+    with pytest.raises(error, match=message):
+        model()
+    assert not list(model.variables.children())
+
+
+def test_it_needs_a_module_and_no_tracer() -> None:
+    with pytest.raises(NoActiveModuleError, match=r"get_module\(\) needs a module"):
+        get_module("m", nn.Linear, 3, 2)
+    model = Net()
+    with pytest.raises(TracingError, match="Build the module first"):
+        torch.func.vmap(model)(x()[None])
+    assert not list(model.variables.children())

@@ -1,0 +1,126 @@
+"""``get_module``: a whole ``nn.Module`` under a scope, created or shared by the rules of ``get_variable``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from . import _names
+from ._call import Call
+from ._initialize import plain_mode, stream_of
+from ._parameter_dict import tensors_of
+from ._scope import VariableScope, innermost
+from ._spec import caller
+from ._store import VariableStore
+from ._tracing import refuse, refuse_missing, tracer
+from .errors import ArgumentTypeError, VariableExistsError, VariableKindError, VariableNotFoundError
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def get_module(name: str, factory: Callable[..., M], *args: Any, **kwargs: Any) -> M:
+    """The module of this name in the scopes that are open: returned, shared or created as they say.
+
+    The rules are those of :func:`get_variable`: the first get of a path in a call returns the module, or creates it by
+    ``factory(*args, **kwargs)`` while that is allowed; a second one needs a scope with ``reuse``. It is a child of
+    ``model.variables``, so its parameters are ``variables.<path>.<name>``, and it is a unit of its own for what works
+    module by module: hooks, FSDP2, ``torch.compile`` in place.
+
+    >>> import torch
+    >>> from torchscope import ScopedModule, get_module, variable_scope
+    >>> def forward(x):
+    ...     with variable_scope("encoder"):
+    ...         return get_module("gru", torch.nn.GRU, x.shape[-1], 4)(x)[0]
+    >>> model = ScopedModule(forward, seed=0).build(torch.ones(5, 2, 3))
+    >>> [name for name, _ in model.named_parameters()][:2]
+    ['variables.encoder/gru.weight_ih_l0', 'variables.encoder/gru.weight_hh_l0']
+    >>> len(model.trainable_variables("encoder"))
+    4
+
+    Args:
+        name: the name in the current scope, which may hold slashes.
+        factory: what makes the module, such as its class; called only where it is created, with gradients switched off,
+            on the scope's or the module's device and, with a ``seed``, from the path's own random stream.
+        *args, **kwargs: given to the factory. A later get does not check them.
+
+    Returns:
+        The module. With a dtype of the scope or the module, its floating parameters have that.
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+        InvalidNameError: the name cannot be part of a path.
+        VariableExistsError: the path was got in this call before, and the scope does not reuse.
+        VariableNotFoundError: the path does not exist, and the scope only reuses or the model is built.
+        VariableKindError: a variable lives at this path.
+        ArgumentTypeError: the factory is no function, or what it returns is no ``nn.Module``.
+        TracingError: it would have to be created while something is tracing.
+    """
+    scope = innermost("get_module()")
+    call = scope._call
+    path = _names.check(_names.join(scope._name, _names.check(name)))
+    if call.undo is None or tracer() is not None:
+        return _answer(scope, call, path, factory, args, kwargs)
+    with call.store.lock:
+        return _answer(scope, call, path, factory, args, kwargs)
+
+
+def _answer(scope: VariableScope, call: Call, path: str, factory: Callable[..., M], args: Any, kwargs: Any) -> M:
+    store = call.store
+    spec = store.specs.get(path)
+    if spec is not None:
+        raise VariableKindError.of(path, "module", spec.kind, spec.made_at)
+    if path in call.got and not scope._reuse:
+        raise VariableExistsError.of(path, store.owner, store.module_made_at.get(path))
+    module: Any = store._modules.get(path)
+    if module is None:
+        module = _create(scope, call, path, factory, args, kwargs)
+    call.got[path] = True
+    return module  # type: ignore[no-any-return]
+
+
+def _create(
+    scope: VariableScope, call: Call, path: str, factory: Callable[..., M], args: Any, kwargs: Any
+) -> nn.Module:
+    store, existing = call.store, (*call.store.specs, *call.store.module_made_at)
+    if scope._reuse is True:
+        raise VariableNotFoundError.of_reuse(path, store.owner, _names.nearest(path, existing))
+    tracing = tracer()
+    if tracing is not None and store.settled:
+        refuse_missing(path, store.owner, existing)
+    if tracing is not None:
+        refuse(path, store.owner, tracing)
+    if call.undo is None:
+        raise VariableNotFoundError.of_built(path, store.owner, _names.nearest(path, existing))
+    if store.made_strictly and call.sets_built:
+        raise VariableNotFoundError.of_state_dict(path, store.owner, _names.nearest(path, existing))
+    module = _make(scope, store, path, factory, args, kwargs)
+    store.put_module(path, module, caller())
+    call.undo.append((store, path, None))
+    if store.first_values is not None:  # build() leaves the state of its buffers alone
+        for name, tensor in tensors_of(module):
+            if not tensor.requires_grad and not tensor.is_meta and not is_lazy(tensor):
+                store.first_values[f"{path}.{name}"] = tensor.detach().clone()
+    return module
+
+
+def _make(
+    scope: VariableScope, store: VariableStore, path: str, factory: Callable[..., M], args: Any, kwargs: Any
+) -> nn.Module:
+    if not callable(factory):
+        raise ArgumentTypeError.of("factory", factory, "Give what makes the module, such as its class: torch.nn.GRU.")
+    device = scope._settings.device if scope._settings.device is not None else store.device
+    target = torch.get_default_device() if device is None else torch.device(device)
+    dtype = scope._settings.dtype or store.dtype
+    # With a seed it is made on the CPU and moved, so that the numbers are the same on every device.
+    seed = None if target.type == "meta" else store.seed
+    with plain_mode(), torch.device(target), stream_of(path, seed):
+        module = factory(*args, **kwargs)
+    if not isinstance(module, nn.Module):
+        raise ArgumentTypeError.of("the factory's result", module, f"It makes '{path}': return an nn.Module.")
+    if dtype is not None:
+        module.to(dtype=dtype)
+    return module if seed is None else module.to(target)
