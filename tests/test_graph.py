@@ -239,3 +239,20 @@ def test_recording_changes_no_result() -> None:
     compiled = torch.compile(lambda x: F.relu(x) + 1, backend="eager", fullgraph=True)
     with record_graph():
         assert torch.equal(compiled(torch.ones(2)), torch.full((2,), 2.0))
+
+
+def test_a_block_inside_another_sees_the_same() -> None:
+    with record_graph() as outer, record_graph() as inner, name_ops():
+        ImageFilters()(*images())
+    assert edges(outer) == edges(inner) == FILTERS
+
+
+def test_a_later_call_reads_the_buffer_and_not_what_an_earlier_one_did_to_it() -> None:
+    def count(x: torch.Tensor) -> torch.Tensor:
+        return x + get_buffer("n", [], initializer=zeros_initializer()).add_(1)
+
+    model = ScopedModule(count)
+    with record_graph() as graph:
+        model(torch.ones(1)), model(torch.ones(1))
+    assert [node.name for node in graph.readers("count/n")] == ["count/add", "count_1/add"]
+    assert edges(graph)["count_1/add_1"] == ["input_1", "count_1/add"]

@@ -291,3 +291,12 @@ def test_naming_operations_changes_no_result_and_nothing_is_named_under_the_comp
     with name_ops():
         assert torch.equal(model(torch.ones(3)), plain)
     assert torch.equal(torch.compile(model, fullgraph=True, backend="eager")(torch.ones(3)), plain)
+
+
+def test_a_block_inside_another_names_no_operation_twice() -> None:
+    model = ScopedModule(the_contracts_example)
+    again = name_ops()
+    with again, name_ops():
+        assert model() == "foo/add"
+        with again:
+            assert model() == "foo/add"

@@ -100,6 +100,31 @@ def inside_one_another(x: Tensor, run: Checkpoint) -> Tensor:
     return dense(run(outer, dense(x)))
 
 
+def counted_by_both(x: Tensor, run: Checkpoint) -> Tensor:
+    """The outer function goes on with what the inner one opened, got and called first."""
+
+    def in_parts(x: Tensor) -> Tensor:
+        return torch.tanh(x @ get_variable("k", [3, 3], partitioner=lambda shape, dtype: [3, 1]))
+
+    def outer(x: Tensor) -> Tensor:
+        first, second = make_template("t", dense), make_template("t", dense)
+        x = dense(torch.sin(run(dense, x)))
+        x = second(torch.sin(run(first, x)))
+        x = first(torch.sin(run(in_parts, x)))
+        get_variable_scope().reuse_variables()
+        return torch.tanh(x @ get_variable("k"))
+
+    with variable_scope("a"):
+        return torch.sin(run(outer, x))
+
+
+def bound_elsewhere(x: Tensor, run: Checkpoint) -> Tensor:
+    with variable_scope("a"):
+        scaled = keep_scope(lambda x: x * get_variable("w", [3]))
+        with variable_scope("b"):
+            return torch.sin(run(scaled, x))
+
+
 def buffers(x: Tensor, run: Checkpoint) -> Tensor:
     def scaled(x: Tensor) -> Tensor:
         return x * (1 + get_buffer("scale", [3], initializer=zeros_initializer()))
@@ -108,7 +133,17 @@ def buffers(x: Tensor, run: Checkpoint) -> Tensor:
         return run(scaled, dense(x))
 
 
-MODELS = [nested_scopes, shared, templates, getters, jumps, inside_one_another, buffers]
+MODELS = [
+    nested_scopes,
+    shared,
+    templates,
+    getters,
+    jumps,
+    inside_one_another,
+    counted_by_both,
+    bound_elsewhere,
+    buffers,
+]
 
 
 def plainly(function: Callable[..., Any], *args: Any) -> Any:

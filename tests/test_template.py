@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from torchscope import (
+    AUTO_REUSE,
     ArgumentTypeError,
     InvalidNameError,
     NoActiveModuleError,
@@ -160,3 +161,34 @@ def test_what_is_no_template_is_refused() -> None:
         make_template("t", w, create_scope_now_=True)
     with pytest.raises(NoActiveModuleError):
         make_template("t", w)()
+
+
+def test_a_template_that_calls_itself_shares_as_in_tensorflow() -> None:
+    def forward() -> None:
+        def down(n: int) -> None:
+            get_variable("w", [1])
+            if n:
+                template(n - 1)
+
+        template = make_template("t", down)
+        template(1), template(1)
+
+    assert list(ScopedModule(forward).build().variables) == ["t/w"]
+
+
+def test_a_trainable_variable_of_a_later_call_is_an_error_as_in_tensorflow() -> None:
+    def forward() -> None:
+        names = iter("abcd")
+
+        def grow(trainable: bool) -> None:
+            with variable_scope("q", reuse=AUTO_REUSE):
+                get_variable(next(names), [1], trainable=trainable)
+
+        template = make_template("t", grow)
+        template(True), template(False)
+        with pytest.raises(VariableNotFoundError, match=r"'t/q/c' of .* is new in a later call of template 't'"):
+            template(True)
+
+    model = ScopedModule(forward)
+    for _ in range(3):
+        model()

@@ -94,6 +94,15 @@ def empty_ours() -> Any:
     return in_a_call(lambda: get_variable("a//w", [3])), answer(lambda: variable_scope("b/"))
 
 
+def dots_theirs(tf: Any) -> Any:
+    with tf.variable_scope("l1.0"):
+        return tf.get_variable("w", [3]).name
+
+
+def dots_ours() -> Any:
+    return in_a_call(lambda: get_variable("l1.0/w", [3]))
+
+
 def empty_scope_theirs(tf: Any) -> Any:
     with tf.variable_scope("a"), tf.variable_scope(""):
         return tf.get_variable("w", [3]).name
@@ -429,6 +438,7 @@ DIFFERENCES: dict[str, tuple[Sees, Any, Callable[[], Any], Any]] = {
         empty_ours,
         (ValueError, ValueError),
     ),
+    "dots in names": (dots_theirs, "l1.0/w:0", dots_ours, ValueError),
     '`variable_scope("")` inside another scope': (empty_scope_theirs, "a//w:0", empty_scope_ours, ValueError),
     "dtype of the scope, on a variable that exists": (scope_dtype_theirs, ValueError, scope_dtype_ours, "float32"),
     "`trainable=True` for integers": (integers_theirs, True, integers_ours, ValueError),

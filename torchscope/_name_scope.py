@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
@@ -25,6 +26,15 @@ _INPLACE = {"iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "im
 _COMPUTED = {"T", "mT", "H", "mH", "real", "imag"}
 
 _names: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+
+class _Given(threading.local):
+    """How many operations of this thread were given a name."""
+
+    count = 0
+
+
+_given = _Given()
 
 
 class name_scope:
@@ -76,9 +86,11 @@ class name_ops(TorchFunctionMode):
     """Give every torch operation inside a unique name, as each had in a TensorFlow graph; :func:`op_name` tells it.
 
     Names are those of torch's functions (``add``, ``conv2d``, ``relu``) below the name scopes that are open. A function
-    that torch computes by others counts once; what autograd runs in backward has no name, and an operation in place
-    gives its tensor a new one. An operation, a scope and a variable share one space per call, in which case does not
-    count. Operations outside of any call, and inside of ``torch.compile``, are not named.
+    that torch computes by others counts once. What autograd runs in backward has no name. An operation in place gives
+    its tensor a new one: the tensor that it is called on, other views of the same memory keep theirs. What runs inside
+    ``torch.func`` transforms has names there, its result outside has none. An operation, a scope and a variable share
+    one space per call, in which case does not count. Operations outside of any call, and inside of ``torch.compile``,
+    are not named.
 
     >>> from torchscope import ScopedModule, get_variable, name_ops, op_name, variable_scope
     >>> def forward():
@@ -103,20 +115,27 @@ class name_ops(TorchFunctionMode):
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the function and name what it returns."""
         kwargs = kwargs or {}
+        before = _given.count
         result = func(*args, **kwargs)
         if creating.depth or torch.compiler.is_compiling():
             return result
         function = _base_name(func)
         made = list(tensors_in(args[0] if function == "setitem" else result)) if function else []
         if function and made:
-            self._ran(function, args, kwargs, made)
+            self._ran(function, args, kwargs, made, named=_given.count > before)
         return result
 
-    def _ran(self, function: str, args: Any, kwargs: Any, made: list[Tensor]) -> str | None:
-        """Name an operation that ran and what it made; ``None`` outside of any call."""
+    def _ran(self, function: str, args: Any, kwargs: Any, made: list[Tensor], *, named: bool) -> str | None:
+        """Name an operation that ran and what it made; ``None`` outside of any call.
+
+        ``named`` says that another block around this one did so already.
+        """
         scope = thread.scope
         if scope is None:
             return None
+        if named:
+            return str(_names[made[0]])
+        _given.count += 1
         name = op_names(scope).operation(scope._call.last, scope, function)
         for tensor in made:
             _names[tensor] = name

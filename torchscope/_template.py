@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from . import _names, _scope
 from ._request import Getter, checked, refuse_late
 from ._scope import VariableScope, innermost
 from ._spec import caller
-from .errors import ArgumentTypeError
+from .errors import ArgumentTypeError, VariableNotFoundError
 
 
 def make_template(
@@ -61,6 +62,14 @@ def make_template(
     return template
 
 
+class _State(NamedTuple):
+    """What a template is in one call of a module."""
+
+    scope: VariableScope | None = None
+    called: bool = False  # a call of it began: from then on it shares
+    variables_made: bool = False  # a call of it ended: from then on nothing new may come
+
+
 class Template:
     """What :func:`make_template` returns."""
 
@@ -84,7 +93,7 @@ class Template:
     @property
     def variable_scope(self) -> VariableScope | None:
         """Its scope in the call that is running; ``None`` before the first call of the template in it."""
-        return self._state()[0]
+        return self._state().scope
 
     @property
     def variables(self) -> list[Tensor]:
@@ -98,14 +107,13 @@ class Template:
         scope = self.variable_scope
         return [] if scope is None else scope.trainable_variables()
 
-    def _state(self) -> tuple[VariableScope | None, bool]:
-        """Its scope in the running call, and whether its variables are made there."""
-        call = innermost("A template")._call
-        state: tuple[VariableScope | None, bool] = call.remembered.get(self, (None, False))
+    def _state(self) -> _State:
+        """What it is in the running call."""
+        state: _State = innermost("A template")._call.remembered.get(self, _State())
         return state
 
-    def _remember(self, scope: VariableScope, variables_made: bool) -> None:
-        innermost("A template")._call.remembered[self] = (scope, variables_made)
+    def _remember(self, state: _State) -> None:
+        innermost("A template")._call.remembered[self] = state
 
     def _manager(self, **options: Any) -> _scope.variable_scope:
         return _scope.variable_scope(self._unique_name, self._name, custom_getter=self._custom_getter, **options)
@@ -115,23 +123,33 @@ class Template:
         with self._manager(auxiliary_name_scope=False) as scope:
             # TensorFlow opens no name scope here, and takes the relative name for the original one.
             scope._original = scope._name.removeprefix(outer._prefix)
-            self._remember(scope, variables_made=False)
+            self._remember(_State(scope))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function in the template's scope."""
-        scope, variables_made = self._state()
-        manager = self._manager() if scope is None else _scope.variable_scope(scope, reuse=variables_made)
+        state = self._state()
+        manager = self._manager() if state.scope is None else _scope.variable_scope(state.scope, reuse=state.called)
         with manager as opened:
-            if scope is None:
-                scope = opened
-                self._remember(scope, variables_made=False)
+            state = state._replace(scope=state.scope or opened)
+            self._remember(state._replace(called=True))  # already now: a template that calls itself shares
             try:
-                result = self._function(*args, **kwargs)
+                result = self._run(state, args, kwargs)
             except Exception as error:
+                self._remember(state)
                 error.add_note(f"in template '{self._name}', made at {self._made_at}")
                 raise
-            self._remember(scope, variables_made=True)
+            self._remember(state._replace(called=True, variables_made=True))
             return result
+
+    def _run(self, state: _State, args: Any, kwargs: Any) -> Any:
+        call = innermost("A template")._call
+        before = len(call.got)
+        result = self._function(*args, **kwargs)
+        if state.variables_made:
+            for path in itertools.islice(call.got, before, None):
+                if path in call.specs and call.specs[path].trainable:
+                    raise VariableNotFoundError.of_template(path, call.store.owner, self._name)
+        return result
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """As a method: the instance is the function's first argument."""

@@ -202,6 +202,15 @@ class VariableNotFoundError(ScopeError, ValueError):
             "a nested ScopedModule is named by that module.",
         )
 
+    @classmethod
+    def of_template(cls, path: str, owner: str, template: str) -> Self:
+        return cls._said(
+            f"'{path}' of {owner} is new in a later call of template '{template}': its first call makes its variables, "
+            "all others share them.",
+            "Get it in the first call too, or outside of the template.",
+            path=path,
+        )
+
 
 class VariableShapeError(ScopeError, ValueError):
     """A variable was asked for in another shape than the one it was declared with, or in no usable shape.

@@ -17,8 +17,7 @@ import torch
 from torch.utils import checkpoint as _torch
 
 from ._call import Call
-from ._scope import VariableScope, innermost, leave_call, open_base, thread
-from ._tracing import in_backward
+from ._scope import VariableScope, innermost, leave_call, open_base, thread, variable_scope
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,8 +76,9 @@ def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
     Under ``torch.compile`` such tools need ``torch._dynamo.config.skip_fwd_side_effects_in_bwd_under_checkpoint``
     to be true.
 
-    Called here, it just runs. Called again in backward, it finds the scope, what was got before, and the counts of
-    default names as they are here. There it creates nothing, and what it adds to collections is dropped.
+    Its first run is a part of this call, in this scope. Run again, in backward, it finds the scope, what was got
+    before, and the counts of default names as they are here. There it creates nothing, and what it adds to collections
+    is dropped.
 
     >>> import torch
     >>> from torchscope import ScopedModule, get_variable, variable_scope
@@ -99,11 +99,16 @@ def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
     if torch.compiler.is_compiling():  # the compiler traces the function here, and recomputes what it traced
         return function
     moment = _Moment(scope)
+    runs = itertools.count()
 
     @functools.wraps(function)
     def kept(*args: P.args, **kwargs: P.kwargs) -> R:
-        if thread.scope is scope and not in_backward():
+        first = next(runs) == 0  # of the same run of the model: what it opens and gets is for the rest to see
+        if first and thread.scope is scope:
             return function(*args, **kwargs)
+        if first and thread.scope is not None and thread.scope._call is moment.call:
+            with variable_scope(scope):
+                return function(*args, **kwargs)
         with moment.resumed():
             return function(*args, **kwargs)
 

@@ -26,7 +26,7 @@ def record_graph() -> Iterator[Graph]:
     It is there to be drawn: put one call of the module inside, built before or not. Of a call that raises, what ran is
     recorded. With several calls, each call's names stand below the name of its module; those of a module inside another
     always do, in the scope where it was called. What autograd runs in backward, and what ``torch.compile`` compiled, is
-    not seen.
+    not seen; what is written through a view (``y[1:].mul_(3)``) shows on the view and not on ``y``.
 
     >>> import torch
     >>> from torchscope import ScopedModule, get_variable, variable_scope
@@ -81,11 +81,12 @@ class _Recorder(name_ops):
         self._spaces: dict[Call, _Space] = {}
         self._seen: list[_Seen] = []
         self._made_by: WeakIdKeyDictionary = WeakIdKeyDictionary()  # tensor -> (its node, which output)
+        self._variables: WeakIdKeyDictionary = WeakIdKeyDictionary()  # parameter or buffer -> its node
 
-    def _ran(self, function: str, args: Any, kwargs: Any, made: list[Tensor]) -> str | None:
-        name = super()._ran(function, args, kwargs, made)
+    def _ran(self, function: str, args: Any, kwargs: Any, made: list[Tensor], *, named: bool) -> str | None:
+        name = super()._ran(function, args, kwargs, made, named=named)
         space = self._space(thread.scope)
-        inputs = [self._read(tensor) for tensor in tensors_in([args, kwargs])]
+        inputs = [self._read(tensor, space) for tensor in tensors_in([args, kwargs])]
         if name is None and not inputs:
             return None  # torch.ones and the like outside of any call: an input, if it is read
         outputs = tuple(Output(tuple(tensor.shape), tensor.dtype) for tensor in made)
@@ -107,7 +108,10 @@ class _Recorder(name_ops):
             self._spaces[call] = _Space(_short(call.store.owner), space, within)
         return self._spaces[call]
 
-    def _read(self, tensor: Tensor) -> tuple[_Seen, int]:
+    def _read(self, tensor: Tensor, space: _Space) -> tuple[_Seen, int]:
+        if tensor in self._variables and self._made_by[tensor][0].space is not space:
+            variable: _Seen = self._variables[tensor]  # what an earlier call did to it in place is past
+            return variable, 0
         if tensor not in self._made_by:
             found, name = self._variable(tensor)
             kind: Literal["variable", "input"] = "variable" if found or isinstance(tensor, nn.Parameter) else "input"
@@ -115,6 +119,8 @@ class _Recorder(name_ops):
             seen = _Seen(found or self._outside, name or kind, kind, "", [], (output,))
             self._seen.append(seen)
             self._made_by[tensor] = seen, 0
+            if kind == "variable":
+                self._variables[tensor] = seen
         known: tuple[_Seen, int] = self._made_by[tensor]
         return known
 
@@ -133,7 +139,7 @@ class _Recorder(name_ops):
 
     def named(self) -> dict[str, Node]:
         """All that was seen, under its final name."""
-        taken: set[str] = set()
+        taken: dict[str, int] = {}
         alone = sum(space.outer is None for space in self._spaces.values()) == 1
         final: dict[_Seen, str] = {}
         for space in [*self._spaces.values(), self._outside]:
@@ -145,7 +151,8 @@ class _Recorder(name_ops):
                 for seen in self._seen:
                     if seen.space is space and seen.kind == kind:
                         final[seen] = _unique(space.prefix + seen.name, taken)
-            taken.update(_scopes_of(final.values()))
+            for scope in _scopes_of(final.values()):
+                taken.setdefault(scope, 1)
         return {
             final[seen]: Node(
                 final[seen],
@@ -171,12 +178,13 @@ def _short(owner: str) -> str:
     return re.sub(r"^\w+\((.*)\)$", r"\1", owner).replace("<", "").replace(">", "")
 
 
-def _unique(name: str, taken: set[str]) -> str:
-    index, unique = 0, name
+def _unique(name: str, taken: dict[str, int]) -> str:
+    """The name, or with the first free index; ``taken`` knows where to look for one."""
+    index, unique = taken.get(name, 0), name
     while unique in taken:
-        index += 1
-        unique = f"{name}_{index}"
-    taken.add(unique)
+        unique, index = f"{name}_{max(index, 1)}", max(index, 1) + 1
+    taken[name] = max(index, 1)
+    taken.setdefault(unique, 1)
     return unique
 
 
