@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from torchscope import (
+    ArgumentTypeError,
     ArgumentValueError,
     InvalidNameError,
     NoActiveModuleError,
@@ -300,3 +301,84 @@ def test_a_block_inside_another_names_no_operation_twice() -> None:
         assert model() == "foo/add"
         with again:
             assert model() == "foo/add"
+
+
+def test_a_getter_sees_the_top_with_and_without_named_operations() -> None:
+    seen: list[str] = []
+
+    def look(getter: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        with name_scope("z") as z:
+            seen.append(z)
+        return getter(name, *args, **kwargs)
+
+    def forward() -> None:
+        with variable_scope("a", custom_getter=look):
+            get_variable("w", [1])
+
+    model = ScopedModule(forward)
+    model()
+    with name_ops():
+        model()
+    assert seen == ["z/", "z/"]
+
+
+def test_one_name_scope_object_serves_two_threads() -> None:
+    block, barrier, failed = name_scope("block"), threading.Barrier(2, timeout=20), []
+
+    def one(longer: bool) -> None:
+        with block:
+            barrier.wait()
+            if longer:
+                barrier.wait()
+        if not longer:
+            barrier.wait()
+
+    def run_one(longer: bool) -> None:
+        try:
+            ScopedModule(lambda: one(longer))()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=run_one, args=(longer,)) for longer in (False, True)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not failed
+
+
+def test_name_scopes_close_in_the_reverse_order_of_opening() -> None:
+    def crossed() -> None:
+        outer, inner = name_scope("a"), name_scope("b")
+        outer.__enter__(), inner.__enter__()
+        outer.__exit__(None, None, None)
+
+    with pytest.raises(
+        ScopeNestingError, match="Cannot leave name scope 'a': the innermost open scope is name scope 'b'"
+    ):
+        run(crossed)
+
+
+def test_a_function_that_changes_nothing_is_no_operation() -> None:
+    def forward(x: torch.Tensor) -> list[str]:
+        y = x + 1
+        names = [op_name(t) for t in (y.contiguous(), y.to(y.dtype), F.dropout(y, training=False), y.requires_grad_())]
+        z = y.detach()
+        return [*names, op_name(z.add_(1)), op_name(F.relu(z, inplace=True)), op_name(torch.add(z, 1, out=z))]
+
+    with name_ops():
+        assert ScopedModule(forward)(torch.ones(2)) == ["add"] * 4 + ["add_1", "relu", "add_2"]
+
+
+def test_a_default_name_and_values_are_taken_as_in_tensorflow() -> None:
+    def forward() -> list[str]:
+        with name_scope(None, "conv", []) as first, name_scope("x", "conv", values=[]) as second:
+            return [first, second]
+
+    assert run(forward) == ["conv/", "conv/x/"]
+
+
+def test_what_is_no_tensor_has_no_name() -> None:
+    for value in (3, None, "s"):
+        with pytest.raises(ArgumentTypeError, match="Give a tensor that an operation made"):
+            op_name(value)  # type: ignore[arg-type]

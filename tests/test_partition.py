@@ -32,7 +32,7 @@ def into(parts: int, axis: int = 0) -> Callable[..., list[int]]:
     """``tf.fixed_size_partitioner(parts, axis)``."""
 
     def partitioner(shape: torch.Size, dtype: torch.dtype) -> list[int]:
-        return [parts if a == axis else 1 for a in range(len(shape))]
+        return [min(parts, shape[a]) if a == axis else 1 for a in range(len(shape))]
 
     return partitioner
 
@@ -140,12 +140,12 @@ in_parts = into(2)
 # first, then, the error (TensorFlow's is a ValueError in each), what it says
 REFUSED: dict[str, tuple[Callable[[], Any], Callable[[], Any], type[ScopeError], str]] = {
     "twice": (lambda: get(partitioner=into(2)), lambda: get(partitioner=into(2)), VariableExistsError, "already got"),
-    "again without": (lambda: get(partitioner=into(2)), get, ArgumentValueError, "got in parts in this call"),
+    "again without": (lambda: get(partitioner=into(2)), get, ArgumentValueError, "was made in parts"),
     "AUTO_REUSE without": (
         lambda: get(partitioner=into(2)),
         lambda: get(AUTO_REUSE),
         ArgumentValueError,
-        "got in parts in this call",
+        "was made in parts",
     ),
     "whole, then in parts": (get, lambda: get(True, partitioner=into(2)), ArgumentValueError, "exists in one piece"),
     "whole, then AUTO_REUSE in parts": (
@@ -223,6 +223,35 @@ def test_what_tensorflow_refuses_is_refused_in_every_call(what: str) -> None:
     assert all("s/w" in path for path in model.variables)
 
 
+def test_parts_are_shared_and_checked_across_calls() -> None:
+    def forward(how: str) -> Any:
+        if how == "parts":
+            return get(partitioner=into(2))
+        if how == "wrong shape":
+            with pytest.raises(VariableShapeError, match=r"'s/w': asked for shape \(3,\), found shape \(4,\)"):
+                get(shape=[3], partitioner=into(2))
+            with pytest.raises(VariableShapeError, match=r"'s/w': asked for shape \(5,\), found shape \(4,\)"):
+                get(True, [5])
+            return get(partitioner=into(2))
+        if how == "whole":
+            with pytest.raises(ArgumentValueError, match="'s/w' was made in parts"):
+                get()
+        return get(True)
+
+    model = ScopedModule(forward, seed=0).build("parts")
+    with model.building():
+        whole = [model(how) for how in ("parts", "shared", "wrong shape", "whole")]
+    assert all(torch.equal(each, whole[0]) for each in whole)
+    assert list(copy.deepcopy(model).variables) == ["s/w/part_0", "s/w/part_1"]
+    assert torch.equal(copy.deepcopy(model)("shared"), whole[0])
+
+
+def test_more_parts_than_elements_are_refused_as_in_tensorflow() -> None:
+    for shape in ([2], [0]):
+        with pytest.raises(ArgumentValueError, match=r"result=\[3\] is not allowed"):
+            ScopedModule(lambda s=shape: get_variable("w", s, partitioner=lambda shape, dtype: [3]))()
+
+
 def test_a_partitioner_must_be_a_function() -> None:
     with pytest.raises(ArgumentTypeError, match="partitioner cannot be 3, of type int"):
         ScopedModule(lambda: get_variable("w", [4], partitioner=3))()  # type: ignore[arg-type]
@@ -235,7 +264,7 @@ def test_a_built_module_refuses_other_parts() -> None:
     with pytest.raises(ArgumentValueError, match=r"'w' was made in \(2,\) parts"):
         model()
     parts = 3
-    with pytest.raises(VariableShapeError, match=r"'w/part_0': asked for shape \(2,\), found shape \(3,\)"):
+    with pytest.raises(ArgumentValueError, match=r"'w' was made in \(2,\) parts"):
         model()
     parts = 2
     assert model().shape == (6,)

@@ -349,6 +349,19 @@ def template_outside_ours() -> Any:
     return [answer(model), answer(model)]
 
 
+def root_theirs(tf: Any) -> Any:
+    with tf.name_scope("n"), tf.variable_scope("") as scope:
+        return scope.original_name_scope
+
+
+def root_ours() -> Any:
+    def forward() -> str:
+        with ts.name_scope("n"), variable_scope("") as scope:
+            return scope.original_name_scope
+
+    return in_a_call(forward)
+
+
 def parts_theirs(tf: Any) -> Any:
     return type(tf.get_variable("w", [4], partitioner=tf.fixed_size_partitioner(2))).__name__
 
@@ -463,6 +476,7 @@ DIFFERENCES: dict[str, tuple[Sees, Any, Callable[[], Any], Any]] = {
         template_outside_ours,
         ["t/w", "t/w"],
     ),
+    '`variable_scope("")` at the root, in a name scope': (root_theirs, "", root_ours, "n/"),
     "a variable in parts": (parts_theirs, "PartitionedVariable", parts_ours, "Tensor"),
     "a constant in parts": (constant_parts_theirs, [3], constant_parts_ours, (ValueError, 2)),
     "a local variable in parts": (local_parts_theirs, ["a/w/part_0:0", "a/w/part_1:0"], local_parts_ours, ["a/w"]),

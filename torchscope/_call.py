@@ -59,7 +59,7 @@ class Call:
         self.op_names: Any = None
         self.remembered: Any = {}  # template -> (its scope, whether its variables are made); path -> how it is cut
         self.collected: dict[str, list[tuple[str, Any]]] | None = None  # what add_to_collection added in this call
-        self.profiled = not torch.compiler.is_compiling() and _profiler._is_profiler_enabled
+        self.profiled = not torch.compiler.is_compiling() and _profiler._is_profiler_enabled and tracer() is None
         self.undo: Undo | None = None  # how to undo what it created; None: it may not create
 
     def start_building(self, *, sets_built: bool) -> None:

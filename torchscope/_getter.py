@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from . import _names, _op_names, _partition
+from . import _names, _partition
 from ._call import Call
 from ._initialize import value_of
 from ._op_names import NameEntry, NameExit
@@ -66,8 +66,6 @@ def ask(
         return answer(path, **arguments)
     # A getter is shown the dtype that the variable is going to have, as in TensorFlow.
     arguments["dtype"] = answer.shown_dtype = dtype or settings.dtype or call.store.default_dtype()
-    if not _op_names.naming:
-        return checked("custom_getter", getter)(answer, path, **arguments)
     top = NameEntry(None, open_scope or scope)  # operations of a getter are named from the top, as in TensorFlow
     try:
         return checked("custom_getter", getter)(answer, path, **arguments)

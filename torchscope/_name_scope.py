@@ -12,12 +12,11 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from . import _op_names
 from ._initialize import creating
 from ._names import check
 from ._op_names import NameEntry, NameExit
-from ._scope import innermost, op_names, thread, with_slash
-from .errors import ArgumentValueError, ScopeNestingError
+from ._scope import VariableScope, innermost, op_names, thread, with_slash
+from .errors import ArgumentTypeError, ArgumentValueError, ScopeNestingError
 
 # Operators that torch calls by a method of its own, under the name that TensorFlow has for them.
 _REFLECTED = {"radd", "rsub", "rmul", "rtruediv", "rfloordiv", "rmod", "rpow", "rmatmul", "rand", "ror", "rxor"}
@@ -40,7 +39,8 @@ _given = _Given()
 class name_scope:
     """Open a scope for names of operations alone; names of variables do not see it (``tf.name_scope``).
 
-    It yields its full name with a trailing slash, made unique in the call. A name that ends in ``/`` is entered exactly
+    It yields its full name with a trailing slash, made unique in the call. ``default_name`` is taken where ``name`` is
+    ``None``; ``values`` is TensorFlow's, and not used. A name that ends in ``/`` is entered exactly
     so, from the top; ``None`` and ``""`` go to the top.
 
     >>> from torchscope import ScopedModule, get_variable, name_scope, variable_scope
@@ -60,26 +60,42 @@ class name_scope:
         ScopeNestingError: a variable scope that was opened inside is still open.
     """
 
-    def __init__(self, name: str | None) -> None:
+    def __init__(self, name: str | None, default_name: str | None = None, values: Any = None) -> None:
+        name = default_name if name is None else name
         if name:
             check(name.removesuffix("/") if isinstance(name, str) else name)
         self._name = name
-        self._open: list[NameEntry] = []
 
     def __enter__(self) -> str:
         scope = innermost("name_scope()")
-        self._open.append(NameEntry(self._name, scope))
+        NameEntry(self._name, scope, self)
         return with_slash(op_names(scope).current(scope._call.last, scope))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        entry = self._open.pop()
-        if thread.scope is entry._within:
+        scope = thread.scope
+        entry = None if scope is None else _innermost_entry(scope)
+        if entry is not None and entry.manager is self:
             NameExit(entry)
         elif kind is None:
-            found = "no scope at all" if thread.scope is None else f"'{thread.scope.name}'"
+            found = None if scope is None else f"'{scope.name}'"
+            if entry is not None:
+                found = f"name scope {entry.asked!r}"
             raise ScopeNestingError.of(f"name scope {self._name!r}", found)
+
+
+def _innermost_entry(scope: VariableScope) -> NameEntry | None:
+    """The name scope that was opened last of those that are open in a variable scope."""
+    event: Any = scope._call.last
+    closed = set()
+    while event is not scope and event is not None:
+        if isinstance(event, NameExit):
+            closed.add(event.entry)
+        elif isinstance(event, NameEntry) and event._within is scope and event not in closed:
+            return event
+        event = event._previous
+    return None
 
 
 class name_ops(TorchFunctionMode):
@@ -101,17 +117,6 @@ class name_ops(TorchFunctionMode):
     'foo/add'
     """
 
-    def __enter__(self) -> name_ops:
-        _op_names.naming += 1
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        _op_names.naming -= 1
-        super().__exit__(kind, error, traceback)  # type: ignore[no-untyped-call]
-
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the function and name what it returns."""
         kwargs = kwargs or {}
@@ -121,6 +126,8 @@ class name_ops(TorchFunctionMode):
             return result
         function = _base_name(func)
         made = list(tensors_in(args[0] if function == "setitem" else result)) if function else []
+        if len(made) == 1 and not _writes(func, kwargs) and any(t is made[0] for t in tensors_in([args, kwargs])):
+            return result  # nothing ran: contiguous() of what is contiguous, dropout in eval mode
         if function and made:
             self._ran(function, args, kwargs, made, named=_given.count > before)
         return result
@@ -152,6 +159,8 @@ def op_name(tensor: Tensor) -> str:
     Raises:
         ArgumentValueError: it was made by no operation that was named.
     """
+    if not isinstance(tensor, Tensor):
+        raise ArgumentTypeError.of("tensor", tensor, "Give a tensor that an operation made, or a variable.")
     scope = thread.scope
     if scope is not None and scope._call.store.holds(tensor):
         return scope._call.store.path_of(tensor)
@@ -169,6 +178,15 @@ def _base_name(function: Callable[..., Any]) -> str | None:
         return name if name in _COMPUTED else None
     name = name.strip("_")
     return name[1:] if name in _REFLECTED or name in _INPLACE else name or None
+
+
+def _writes(function: Callable[..., Any], kwargs: Any) -> bool:
+    """Whether a function that returns one of its arguments has changed it."""
+    name = getattr(function, "__name__", "")
+    if kwargs.get("out") is not None or kwargs.get("inplace"):
+        return True
+    in_place = name.endswith("_") and not name.endswith("__") and name != "requires_grad_"
+    return in_place or name.strip("_") in _INPLACE or name == "__setitem__"
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

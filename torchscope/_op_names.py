@@ -10,8 +10,6 @@ from __future__ import annotations
 import itertools
 from typing import Any, Protocol
 
-naming = 0  # how many `with name_ops():` are open, in all threads
-
 
 class Scoped(Protocol):
     """A variable scope as it was entered; see ``VariableScope``."""
@@ -27,10 +25,10 @@ class Scoped(Protocol):
 class NameEntry:
     """A ``name_scope`` as it was entered."""
 
-    __slots__ = ("_got_before", "_previous", "_within", "asked")
+    __slots__ = ("_got_before", "_previous", "_within", "asked", "manager")
 
-    def __init__(self, asked: str | None, within: Any) -> None:
-        self.asked = asked
+    def __init__(self, asked: str | None, within: Any, manager: object = None) -> None:
+        self.asked, self.manager = asked, manager
         self._within = within  # the variable scope it was opened in
         _append(within._call, self)
 

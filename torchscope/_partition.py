@@ -6,8 +6,9 @@ The parts of ``w`` are ``w/part_0``, ``w/part_1``, ...; who asks for ``w`` gets 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from ._call import Call
 from ._initialize import fill, settle, value_of
 from ._request import Partitioner, Request
-from ._store import Undo, take_back
+from ._store import take_back
 from .errors import ArgumentValueError, VariableDtypeError, VariableExistsError, VariableShapeError
 
 
@@ -51,30 +52,42 @@ class PartInitializer:
 
 def answer(call: Call, request: Request, partitioner: Partitioner | None) -> Tensor:
     """The variable that is asked for: in one, or joined from its parts."""
-    path = request.path
-    found: Parts | None = call.remembered.get(path)
-    if partitioner is None and found is not None and request.reuse is True:
-        return _joined(call, request, found)
+    path, store = request.path, call.store
+    here: Parts | None = call.remembered.get(path)  # got in this call
+    made = here or (store.parts.get(path) if f"{path}/part_0" in store.specs else None)
     if partitioner is not None and request.shape is None and request.initializer is not None:
         request = _with_shape_of_constant(request)
+    if partitioner is None and made is not None and request.reuse is True:
+        _check(call, request, made)
+        return _joined(call, request, made)
     if partitioner is None or request.shape == () or request.kind == "buffer":
-        if f"{path}/part_0" in call.got:
-            mend = f"'{path}' was got in parts in this call. Give the same partitioner, or share it with reuse=True."
+        if made is not None or f"{path}/part_0" in call.got:
+            mend = f"'{path}' was made in parts. Give the same partitioner, or share it with reuse=True."
             raise ArgumentValueError.of("partitioner", partitioner, mend)
-        return call.store.answer(call, request)
-    if found is not None:
-        return _again(call, request, found, partitioner)
-    if path in call.store.specs:
+        return store.answer(call, request)
+    if path in store.specs:
         mend = f"'{path}' exists in one piece. Ask for it without a partitioner."
         raise ArgumentValueError.of("partitioner", partitioner, mend)
-    parts = _parts(call, request, partitioner)
-    if call.undo is None:
+    if here is not None and not request.reuse:
+        raise VariableExistsError.of(path, store.owner, store.specs[f"{path}/part_0"].made_at)
+    if made is not None:
+        _check(call, request, made)
+    parts = here if here is not None and request.shape is None else _parts(call, request, partitioner)
+    if made is not None and parts.cuts != made.cuts:
+        _refuse_other_cuts(path, parts.cuts, made.cuts)
+    with _all_or_nothing(call):
         joined = _joined(call, request, parts)
-    else:
-        with _all_or_nothing(call, call.undo):
-            joined = _joined(call, request, parts)
-    call.remembered[path] = parts
+    call.remembered[path] = store.parts[path] = parts
     return joined
+
+
+def _check(call: Call, request: Request, made: Parts) -> None:
+    """Hold a request against how the variable was cut."""
+    made_at = call.store.specs[f"{request.path}/part_0"].made_at
+    if request.shape is not None and request.shape != made.shape:
+        raise VariableShapeError.of(request.path, request.shape, made.shape, made_at)
+    if request.dtype is not None and request.dtype != made.dtype:
+        raise VariableDtypeError.of(request.path, request.dtype, made.dtype, made_at)
 
 
 def _with_shape_of_constant(request: Request) -> Request:
@@ -84,20 +97,6 @@ def _with_shape_of_constant(request: Request) -> Request:
     value = value_of(request.path, settle(request.initializer), request.dtype)
     filled = functools.partial(_copied, value=value)
     return replace(request, shape=tuple(value.shape), dtype=value.dtype, initializer=filled)
-
-
-def _again(call: Call, request: Request, found: Parts, partitioner: Partitioner) -> Tensor:
-    path = request.path
-    made_at = call.store.specs[f"{path}/part_0"].made_at
-    if not request.reuse:
-        raise VariableExistsError.of(path, call.store.owner, made_at)
-    if request.shape is not None and request.shape != found.shape:
-        raise VariableShapeError.of(path, request.shape, found.shape, made_at)
-    if request.dtype is not None and request.dtype != found.dtype:
-        raise VariableDtypeError.of(path, request.dtype, found.dtype, made_at)
-    if request.shape is not None and _cuts(request, partitioner, found.dtype) != found.cuts:
-        _refuse_other_cuts(path, _cuts(request, partitioner, found.dtype), found.cuts)
-    return _joined(call, request, found)
 
 
 def _copied(tensor: Tensor, value: Tensor) -> None:
@@ -111,7 +110,7 @@ def _parts(call: Call, request: Request, partitioner: Partitioner) -> Parts:
     dtype = request.dtype or request.default_dtype or call.store.default_dtype()
     cuts = _cuts(request, partitioner, dtype)
     axis = max(range(len(cuts)), key=cuts.__getitem__)
-    count = max(1, min(cuts[axis], shape[axis]))
+    count = cuts[axis]
     size, more = divmod(shape[axis], count)
     if f"{path}/part_{count}" in call.store.specs:
         existing = sum(f"{path}/part_{n}" in call.store.specs for n in range(len(call.store.specs)))
@@ -127,7 +126,8 @@ def _cuts(request: Request, partitioner: Partitioner, dtype: torch.dtype) -> tup
         counts = tuple(count.__index__() for count in cuts)
     except (TypeError, AttributeError):
         raise ArgumentValueError.of("the partitioner's result", cuts, mend) from None
-    if len(counts) != len(shape) or min(counts) < 1 or sum(count > 1 for count in counts) > 1:
+    too_many = any(count > max(size, 1) for count, size in zip(counts, shape, strict=False))
+    if len(counts) != len(shape) or min(counts) < 1 or too_many or sum(count > 1 for count in counts) > 1:
         raise ArgumentValueError.of("the partitioner's result", cuts, mend)
     return counts
 
@@ -149,16 +149,17 @@ def _joined(call: Call, request: Request, parts: Parts) -> Tensor:
 
 
 @contextmanager
-def _all_or_nothing(call: Call, undo: Undo) -> Iterator[None]:
+def _all_or_nothing(call: Call) -> Iterator[None]:
     """Take back the parts that were made and got if a later one fails."""
-    got = set(call.got)
-    with call.store.lock:
-        made = len(undo)
+    got = len(call.got)
+    around = nullcontext() if call.undo is None else call.store.lock
+    with around:
+        made = len(call.undo or ())
         try:
             yield
         except BaseException:
-            while len(undo) > made:
-                take_back(*undo.pop())
-            for path in set(call.got) - got:
+            while call.undo is not None and len(call.undo) > made:
+                take_back(*call.undo.pop())
+            for path in list(itertools.islice(call.got, got, None)):
                 del call.got[path]
             raise

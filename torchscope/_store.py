@@ -58,6 +58,7 @@ class VariableStore(PathParameterDict):
         self.provisional: set[str] = set()  # paths whose declaration the next get completes
         self.tagged: dict[str, list[str]] = {}  # collection -> paths put in by add_to_collection
         self.collected: dict[str, list[tuple[str, Any]]] = {}  # collection -> (scope, value), likewise
+        self.parts: dict[str, Any] = {}  # path -> how a partitioner cut it
         self.building_calls: list[Any] = []
         self.first_values: dict[str, Tensor] | None = None  # during build(): created buffers, as initialized
         self._path_of: dict[int, str] = {}
