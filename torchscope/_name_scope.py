@@ -19,8 +19,38 @@ from ._scope import VariableScope, innermost, op_names, thread, with_slash
 from .errors import ArgumentTypeError, ArgumentValueError, ScopeNestingError
 
 # Operators that torch calls by a method of its own, under the name that TensorFlow has for them.
-_REFLECTED = {"radd", "rsub", "rmul", "rtruediv", "rfloordiv", "rmod", "rpow", "rmatmul", "rand", "ror", "rxor"}
-_INPLACE = {"iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "imatmul", "iand", "ior", "ixor"}
+_REFLECTED = {
+    "rdiv",
+    "rlshift",
+    "rrshift",
+    "radd",
+    "rsub",
+    "rmul",
+    "rtruediv",
+    "rfloordiv",
+    "rmod",
+    "rpow",
+    "rmatmul",
+    "rand",
+    "ror",
+    "rxor",
+}
+_INPLACE = {
+    "idiv",
+    "ilshift",
+    "irshift",
+    "iadd",
+    "isub",
+    "imul",
+    "itruediv",
+    "ifloordiv",
+    "imod",
+    "ipow",
+    "imatmul",
+    "iand",
+    "ior",
+    "ixor",
+}
 # Attributes that are computed: the others (shape, grad, data, ...) are no operations.
 _COMPUTED = {"T", "mT", "H", "mH", "real", "imag"}
 
@@ -176,7 +206,7 @@ def _base_name(function: Callable[..., Any]) -> str | None:
     if name == "__get__":
         name = getattr(getattr(function, "__self__", None), "__name__", "")
         return name if name in _COMPUTED else None
-    name = name.strip("_")
+    name = name.partition(".")[0].strip("_")  # torch.ops.aten.add.Tensor
     return name[1:] if name in _REFLECTED or name in _INPLACE else name or None
 
 

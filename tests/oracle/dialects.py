@@ -115,7 +115,9 @@ class Torchscope:
         spec = self.model.specs[path]
         filled = spec.initializer is not None or not variable.is_floating_point()  # else it is random
         value = variable.detach().cpu().tolist() if filled else None
-        return path, tuple(variable.shape), str(variable.dtype).removeprefix("torch."), value
+        # An integer is never trainable here, and always in TensorFlow unless told.
+        trainable = variable.requires_grad if variable.is_floating_point() else None
+        return path, tuple(variable.shape), str(variable.dtype).removeprefix("torch."), value, trainable
 
     def summary(self) -> list[Any]:
         names = list(self.model.variables)
@@ -202,6 +204,7 @@ class TensorFlow:
             tuple(variable.shape.as_list()),
             variable.dtype.base_dtype.name,
             None if value is None else value.tolist(),
+            variable.trainable if variable.dtype.is_floating else None,
         )
 
     def summary(self) -> list[Any]:
