@@ -386,8 +386,8 @@ def test_what_is_no_tensor_has_no_name() -> None:
 
 def test_operators_the_other_way_round_and_overloads_are_called_as_the_operation() -> None:
     def forward(x: torch.Tensor, i: torch.Tensor) -> list[str]:
-        return [op_name(t) for t in (x / 2, 1 / x, i << 1, 1 << i, torch.ops.aten.add.Tensor(x, 1))]
+        return [op_name(t) for t in (x / 2, 1 / x, i << 1, 1 << i, torch.ops.aten.add.Tensor(x, 1), torch.rand(1))]
 
     with name_ops():
         names = ScopedModule(forward)(torch.ones(1), torch.ones(1, dtype=torch.int64))
-    assert names == ["div", "div_1", "lshift", "lshift_1", "add"]
+    assert names == ["div", "div_1", "lshift", "lshift_1", "add", "rand"]

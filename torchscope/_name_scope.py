@@ -18,39 +18,10 @@ from ._op_names import NameEntry, NameExit
 from ._scope import VariableScope, innermost, op_names, thread, with_slash
 from .errors import ArgumentTypeError, ArgumentValueError, ScopeNestingError
 
-# Operators that torch calls by a method of its own, under the name that TensorFlow has for them.
-_REFLECTED = {
-    "rdiv",
-    "rlshift",
-    "rrshift",
-    "radd",
-    "rsub",
-    "rmul",
-    "rtruediv",
-    "rfloordiv",
-    "rmod",
-    "rpow",
-    "rmatmul",
-    "rand",
-    "ror",
-    "rxor",
-}
-_INPLACE = {
-    "idiv",
-    "ilshift",
-    "irshift",
-    "iadd",
-    "isub",
-    "imul",
-    "itruediv",
-    "ifloordiv",
-    "imod",
-    "ipow",
-    "imatmul",
-    "iand",
-    "ior",
-    "ixor",
-}
+# Operators that torch calls by a method of its own, __radd__ or __iadd__, under the name that TensorFlow has for them.
+_OPERATORS = "add sub mul div truediv floordiv mod pow matmul and or xor lshift rshift".split()
+_REFLECTED = {f"__r{name}__" for name in _OPERATORS}
+_INPLACE = {f"__i{name}__" for name in _OPERATORS}
 # Attributes that are computed: the others (shape, grad, data, ...) are no operations.
 _COMPUTED = {"T", "mT", "H", "mH", "real", "imag"}
 
@@ -206,8 +177,9 @@ def _base_name(function: Callable[..., Any]) -> str | None:
     if name == "__get__":
         name = getattr(getattr(function, "__self__", None), "__name__", "")
         return name if name in _COMPUTED else None
-    name = name.partition(".")[0].strip("_")  # torch.ops.aten.add.Tensor
-    return name[1:] if name in _REFLECTED or name in _INPLACE else name or None
+    if name in _REFLECTED or name in _INPLACE:
+        name = name[3:]
+    return name.partition(".")[0].strip("_") or None  # torch.ops.aten.add.Tensor has a dot in it
 
 
 def _writes(function: Callable[..., Any], kwargs: Any) -> bool:
@@ -216,7 +188,7 @@ def _writes(function: Callable[..., Any], kwargs: Any) -> bool:
     if kwargs.get("out") is not None or kwargs.get("inplace"):
         return True
     in_place = name.endswith("_") and not name.endswith("__") and name != "requires_grad_"
-    return in_place or name.strip("_") in _INPLACE or name == "__setitem__"
+    return in_place or name in _INPLACE or name == "__setitem__"
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
