@@ -19,7 +19,8 @@ from ._scope import VariableScope, innermost, op_names, thread, with_slash
 from .errors import ArgumentTypeError, ArgumentValueError, ScopeNestingError
 
 # Operators that torch calls by a method of its own, __radd__ or __iadd__, under the name that TensorFlow has for them.
-_OPERATORS = "add sub mul div truediv floordiv mod pow matmul and or xor lshift rshift".split()
+_ARITHMETIC = ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "matmul")
+_OPERATORS = (*_ARITHMETIC, "and", "or", "xor", "lshift", "rshift")
 _REFLECTED = {f"__r{name}__" for name in _OPERATORS}
 _INPLACE = {f"__i{name}__" for name in _OPERATORS}
 # Attributes that are computed: the others (shape, grad, data, ...) are no operations.
