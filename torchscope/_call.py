@@ -5,17 +5,51 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 from torch.autograd import profiler as _profiler
+from torch.compiler import is_compiling
 
 from ._store import Undo, VariableStore, take_back
 from ._tracing import tracer
 
 if TYPE_CHECKING:
+    import torch
+
     from ._spec import VariableSpec
 
 _NOTHING: dict[str, Tensor | None] = {}
+
+
+class _SpecsOfTensors:
+    """What stands for a store's ``specs`` under ``torch.compile``: shapes are those of the tensors.
+
+    The compiled code checks every tensor that it uses anyway; each declaration would be one thing more to check.
+    """
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    def __getitem__(self, path: str) -> _SpecOfTensor:
+        return _SpecOfTensor(self.call, path)
+
+
+class _SpecOfTensor:
+    __slots__ = ("call", "path")
+
+    def __init__(self, call: Call, path: str) -> None:
+        self.call, self.path = call, path
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        tensor = self.call.parameters[self.path]
+        assert tensor is not None
+        return tensor.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.call.store.specs[self.path].dtype
 
 
 class Call:
@@ -36,6 +70,7 @@ class Call:
         "profiled",
         "root",
         "sets_built",
+        "settled",
         "specs",
         "store",
         "remembered",
@@ -48,19 +83,24 @@ class Call:
     def __init__(self, root: object, store: VariableStore, outer: Any) -> None:
         self.root = root
         self.store = store
+        self.settled = store.settled
         self.outer = outer  # the scope that was open, of the call that this one interrupts
         self.got: dict[str, bool] = {}  # a set in the order of getting
         self.parameters: Mapping[str, Tensor | None] = store._parameters
         if store.provisional:  # their first get leaves the short way and completes the declaration
             self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
-        self.specs: dict[str, VariableSpec] = store.specs
         self.last: Any = None  # the scope entered last; each scope knows the one entered before it
         self.default_names: Any = None  # worked out if asked for; likewise the names of operations
         self.op_names: Any = None
         self.remembered: Any = {}  # template -> (its scope, whether its variables are made); path -> how it is cut
         self.collected: dict[str, list[tuple[str, Any]]] | None = None  # what add_to_collection added in this call
-        self.profiled = not torch.compiler.is_compiling() and _profiler._is_profiler_enabled and tracer() is None
         self.undo: Undo | None = None  # how to undo what it created; None: it may not create
+        if is_compiling():
+            self.specs: Any = _SpecsOfTensors(self)
+            self.profiled = False
+        else:
+            self.specs = store.specs
+            self.profiled = _profiler._is_profiler_enabled and tracer() is None
 
     def start_building(self, *, sets_built: bool) -> None:
         """Allow this call to create variables, unless something is tracing."""

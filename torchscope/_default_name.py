@@ -11,13 +11,14 @@ from typing import Any, Protocol
 
 from ._op_names import NameEntry, NameExit
 
-JUMPED = object()  # what a call remembers once a scope object was entered in it
+BY_PATH = object()  # what a call remembers once a scope was entered by a scope object, a name with slashes, or ""
 
 
 class Entry(Protocol):
     """A scope as it was entered."""
 
     _name: str
+    _prefix: str
     _parent: Any  # the scope that was open around it
     _previous: Any  # the scope entered before it in this call
 
@@ -35,26 +36,62 @@ class _Node:
         self.children: dict[str, _Node] = {}
 
 
+class _Children:
+    """The names of the scopes that were opened in one scope."""
+
+    __slots__ = ("free", "names", "read")
+
+    def __init__(self, scope: Entry) -> None:
+        self.read = scope  # the last entry that is among the names already
+        self.names: set[str] = set()
+        self.free: dict[str, int] = {}
+
+
 class DefaultNames:
     """Gives the default names of one call, by TensorFlow 1's rules of counting.
 
     In plain words: opening a scope counts its path. Leaving a scope forgets the counts of every path below it. A scope
     that was entered as a ``VariableScope`` object does not forget on leaving but restores what was counted before.
+
+    As long as every scope of the call was opened by a name without slashes, all that counts is what was opened in the
+    same scope since that was entered.
     """
 
     def __init__(self, base: Entry) -> None:
+        self._children: dict[Entry, _Children] = {}
         self._tree = _Node()
         self._read = base  # the last entry that is counted already
         self._open: list[tuple[Entry, int]] = [(base, 0)]  # with the length of the journal when it was entered
         self._journal: list[tuple[_Node, str, Any]] = []
 
-    def unique(self, last: Entry, current: Entry, default_name: str, jumps: bool = True) -> str:
+    def unique(self, last: Entry, current: Entry, default_name: str, by_path: bool) -> str:
         """``default_name``, with an index if needed, to be opened in ``current``; ``last`` was entered last.
 
-        Without ``jumps``, no scope object was entered in this call, and what was opened in a scope that is closed again
-        need not be read: it is forgotten.
+        ``by_path`` says that some scope of the call was entered by a path or as an object: then all is counted.
         """
-        self._read_up_to(last, current, jumps)
+        return (self._unique_path if by_path else self._unique_child)(last, current, default_name)
+
+    def _unique_child(self, last: Entry, current: Entry, default_name: str) -> str:
+        children = self._children.get(current)
+        if children is None:
+            children = self._children[current] = _Children(current)
+        names, start = children.names, len(current._prefix)
+        entry, read = last, children.read
+        while entry is not read:
+            if entry._parent is current:
+                names.add(entry._name[start:])
+            entry = entry._previous
+        children.read = last
+        if default_name not in names:
+            return default_name
+        index = children.free.get(default_name, 1)
+        while f"{default_name}_{index}" in names:
+            index += 1
+        children.free[default_name] = index
+        return f"{default_name}_{index}"
+
+    def _unique_path(self, last: Entry, current: Entry, default_name: str) -> str:
+        self._read_up_to(last, current)
         parent = self._node(current._name)
         name, node = default_name, self._find(parent, default_name)
         if node is None or not node.count:
@@ -69,29 +106,19 @@ class DefaultNames:
 
     def go_on(self, last: Entry, current: Entry, base: Entry) -> None:
         """Take the counts as when ``last`` had been entered and ``current`` was open, and count on in ``base``."""
-        self._read_up_to(last, current, jumps=True)
+        self._read_up_to(last, current)
         self._journal.clear()
         self._open = [(base, 0)]
         self._read = base
 
-    def _read_up_to(self, last: Entry, current: Entry, jumps: bool) -> None:
+    def _read_up_to(self, last: Entry, current: Entry) -> None:
         unread = []
         entry = last
         while entry is not self._read:
             if not isinstance(entry, (NameEntry, NameExit)):
                 unread.append(entry)
             entry = entry._previous
-        # Scopes that remember what is opened in them: those that are open, and "", which forgets nothing.
-        remembering = {opened for opened, _ in self._open if not opened._name}
-        opened: Any = None if jumps else current
-        while opened is not None:
-            remembering.add(opened)
-            opened = opened._parent
         for entry in reversed(unread):
-            if not jumps and entry._parent not in remembering:
-                continue
-            if not entry._name:
-                remembering.add(entry)
             self._close_down_to(entry._parent)
             node = self._node(entry._name)
             self._set(node, "count", node.count + 1)

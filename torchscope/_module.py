@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from . import _names
 from ._call import Call
 from ._request import DeviceLike, checked, refuse_late
-from ._scope import VariableScope, leave_call, open_base, thread
+from ._scope import VariableScope, leave_call, base_scope, thread
 from ._spec import VariableSpec
 from ._store import (
     GLOBAL_VARIABLES,
@@ -134,7 +134,7 @@ class ScopedModule(nn.Module):
         self.variables.set_building(+1)
         try:
             with _state_kept(self), torch.no_grad():
-                _run(self, type(self).__call__, args, kwargs)  # a call around the call: hooks that fail undo it too
+                _run(self, thread.scope, type(self).__call__, args, kwargs)  # a call around the call: hooks that fail undo it too
         finally:
             self.variables.set_building(-1)
         return self
@@ -451,7 +451,7 @@ def scoped(method: F) -> F:
         scope = thread.scope
         if scope is not None and scope._call.root is self:
             return method(self, *args, **kwargs)
-        return _run(self, method, args, kwargs)
+        return _run(self, scope, method, args, kwargs)
 
     return cast(F, entry)
 
@@ -461,27 +461,27 @@ def _starting_a_call(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(forward)
     def wrapper(self: ScopedModule, *args: Any, **kwargs: Any) -> Any:
-        if type(self).forward is not wrapper:
-            scope = thread.scope
-            if scope is not None and scope._call.root is self:
-                return forward(self, *args, **kwargs)
-        return _run(self, forward, args, kwargs)
+        scope = thread.scope
+        if scope is not None and scope._call.root is self and type(self).forward is not wrapper:
+            return forward(self, *args, **kwargs)
+        return _run(self, scope, forward, args, kwargs)
 
     wrapper._starts_call = True  # type: ignore[attr-defined]
     return wrapper
 
 
-def _run(root: ScopedModule, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def _run(
+    root: ScopedModule, outer: VariableScope | None, function: Callable[..., Any], args: Any, kwargs: Any
+) -> Any:
     """One call: an empty scope, the function, and the caller's scope back."""
-    outer = thread.scope
-    store: Any = root._modules["variables"]
-    call = Call(root, store, outer)
-    if not store.settled:
+    call = Call(root, root._modules["variables"], outer)
+    if not call.settled:
         call.start_building(sets_built=True)
-    base = open_base(call)
+    base = thread.scope = base_scope(call)
     try:
         result = function(root, *args, **kwargs)
-        _close(call, base)
+        if thread.scope is not base or call.undo is not None or call.collected is not None:
+            _close(call, base)
         return result
     except BaseException:
         if call.undo is not None:
@@ -514,7 +514,8 @@ class _AsDefault:
         outer = thread.scope
         call = Call(self._root, self._root.variables, outer)
         call.start_building(sets_built=False)
-        self._open.append((open_base(call), outer))
+        base = thread.scope = base_scope(call)
+        self._open.append((base, outer))
         return self._root
 
     def __exit__(

@@ -27,6 +27,8 @@ class NameEntry:
 
     __slots__ = ("_got_before", "_previous", "_within", "asked", "manager")
 
+    _parent = None  # no variable scope was opened
+
     def __init__(self, asked: str | None, within: Any, manager: object = None) -> None:
         self.asked, self.manager = asked, manager
         self._within = within  # the variable scope it was opened in
@@ -37,6 +39,8 @@ class NameExit:
     """The end of a ``name_scope``."""
 
     __slots__ = ("_got_before", "_previous", "entry")
+
+    _parent = None
 
     def __init__(self, entry: NameEntry) -> None:
         self.entry = entry

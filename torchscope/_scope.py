@@ -15,7 +15,7 @@ from torch.autograd.profiler import record_function
 
 from . import _names
 from ._call import Call
-from ._default_name import JUMPED, DefaultNames
+from ._default_name import BY_PATH, DefaultNames
 from ._getter import ask
 from ._op_names import OpNames
 from ._request import (
@@ -315,13 +315,13 @@ def _first_op_names(base: VariableScope, got: dict[str, bool]) -> OpNames:
     return names
 
 
-def _first_default_names(base: VariableScope) -> tuple[DefaultNames, dict[Any, str]]:
+def _first_default_names(base: VariableScope) -> DefaultNames:
     moment = base._call.moment
     if moment is None:
-        return DefaultNames(base), {}
-    names, given = _first_default_names(base_of(moment.scope))
+        return DefaultNames(base)
+    names = _first_default_names(base_of(moment.scope))
     names.go_on(moment.last, moment.scope, base)
-    return names, {**given, **moment.given_names}
+    return names
 
 
 def with_slash(name_scope: str) -> str:
@@ -329,8 +329,8 @@ def with_slash(name_scope: str) -> str:
     return name_scope and name_scope + "/"
 
 
-def open_base(call: Call) -> VariableScope:
-    """Make the empty scope at the bottom of a call the current one."""
+def base_scope(call: Call) -> VariableScope:
+    """The empty scope at the bottom of a call."""
     base = call.last = _new(VariableScope)
     base._name = base._prefix = ""
     base._reuse = False
@@ -338,7 +338,6 @@ def open_base(call: Call) -> VariableScope:
     base._call = call
     base._got_before = 0
     base._parent = base._previous = base._manager = None
-    thread.scope = base
     return base
 
 
@@ -434,7 +433,7 @@ class variable_scope:
 
     __slots__ = ("_default_name", "_given", "_name_or_scope", "_options", "_plain")
 
-    _given: dict[str, Any]  # the settings among the options
+    _given: dict[str, Any]  # the settings among the options, if there are any
 
     def __init__(
         self,
@@ -446,12 +445,10 @@ class variable_scope:
         self._name_or_scope = name_or_scope
         self._default_name = default_name
         self._options = options
-        # A name and nothing else is the common case: it is checked here and opened without a further look.
-        self._plain = name_or_scope.__class__ is str and not options and bool(name_or_scope)
+        # One segment and nothing else is the common case: it is checked here and opened without a further look.
+        self._plain = name_or_scope.__class__ is str and not options and name_or_scope and _names.is_segment(name_or_scope)
         if not self._plain:
             self._check()
-        elif not name_or_scope.isidentifier():  # type: ignore[union-attr]
-            _names.check(name_or_scope)
 
     def __enter__(self) -> VariableScope:
         outer = thread.scope
@@ -481,46 +478,52 @@ class variable_scope:
     # The rest is off the short way
 
     def _check(self) -> None:
-        name, options = self._name_or_scope, self._options
-        refuse_unknown("variable_scope", options, ScopeOptions)
-        if name is None and self._default_name is None:
+        name, default, options = self._name_or_scope, self._default_name, self._options
+        if options:
+            self._check_options(name, options)
+        if name is None and default is None:
             raise ArgumentTypeError.of("name_or_scope", None, "Give a name, a VariableScope or a default_name.")
-        if not isinstance(name, (str, VariableScope, type(None))):
+        if name is None:
+            _names.is_segment(default)
+        elif isinstance(name, str):
+            if name:
+                _names.is_segment(name)
+        elif not isinstance(name, VariableScope):
             raise ArgumentTypeError.of("name_or_scope", name, "Give a name, a VariableScope, or None.")
+
+    def _check_options(self, name: Any, options: ScopeOptions) -> None:
+        refuse_unknown("variable_scope", options, ScopeOptions)
         reuse = options.get("reuse")
         if reuse is not None and reuse is not True and reuse is not False and reuse is not AUTO_REUSE:
             raise ArgumentValueError.of("reuse", reuse, "Use True, False, None or AUTO_REUSE.")
-        if name is None:
-            _names.check(self._default_name)
-            if reuse:
-                mend = "A default name opens a new scope, which has nothing to share. Give a name to share."
-                raise ArgumentValueError.of("reuse", reuse, mend)
-        elif isinstance(name, str) and name:
-            _names.check(name)
-        self._given = {}
-        if options:
-            self._given = {name: value for name, value in options.items() if name in SETTINGS and value is not None}
+        if reuse and name is None:
+            mend = "A default name opens a new scope, which has nothing to share. Give a name to share."
+            raise ArgumentValueError.of("reuse", reuse, mend)
+        self._given = {name: value for name, value in options.items() if name in SETTINGS and value is not None}
         if self._given:
             Settings().replace(**self._given)  # a bad setting is told here, where it stands, not on entering
 
     def _enter_with_care(self) -> VariableScope:
-        outer = innermost("variable_scope()")
+        outer = origin = innermost("variable_scope()")
         call, name = outer._call, self._name_or_scope
-        reuse = self._options.get("reuse") or None
         if isinstance(name, VariableScope):
+            call.remembered[BY_PATH] = True
             origin, path = name, name._name
-            call.remembered[JUMPED] = True
+        elif name is None:
+            path = outer._prefix + self._unique_name(outer)
+        elif name or not outer._name:
+            if not name or "/" in name:
+                call.remembered[BY_PATH] = True
+            path = outer._prefix + name
         else:
-            origin = outer
-            if name == "" and outer._name:
-                problem = f"it is empty, and the root can be opened so only at the root, not inside '{outer._name}'"
-                raise InvalidNameError.of(name, problem)
-            relative = self._unique_name(outer) if name is None else name
-            path = outer._prefix + relative
+            problem = f"it is empty, and the root can be opened so only at the root, not inside '{outer._name}'"
+            raise InvalidNameError.of(name, problem)
         scope = _new(VariableScope)
         scope._name, scope._prefix = path, path and path + "/"
-        scope._reuse = reuse or origin._reuse
-        scope._settings = self._settings_on_top_of(origin._settings)
+        scope._reuse, scope._settings = origin._reuse, origin._settings
+        if not self._plain and self._options:
+            scope._reuse = self._options.get("reuse") or origin._reuse
+            scope._settings = self._settings_on_top_of(origin._settings)
         scope._call, scope._parent, scope._previous, scope._manager = call, outer, call.last, self
         scope._got_before = len(call.got)
         call.last = thread.scope = scope
@@ -536,24 +539,25 @@ class variable_scope:
         return found
 
     def _settings_on_top_of(self, settings: Settings) -> Settings:
-        given = {} if self._plain else self._given
-        if not given:
-            return settings
+        given = self._given
         getter, outer_getter = given.get("custom_getter"), settings.custom_getter
         if getter is not None and outer_getter is not None:
             return settings.replace(**{**given, "custom_getter": _compose(getter, outer_getter)})
-        return settings.replace(**given)
+        return settings.replace(**given) if given else settings
 
     def _unique_name(self, outer: VariableScope) -> str:
         """The default name made unique; the same again when this object is entered again in the same call."""
-        assert self._default_name is not None
-        call = outer._call
-        if call.default_names is None:
-            call.default_names = _first_default_names(base_of(outer))
-        names, given = call.default_names
-        if self not in given:
-            given[self] = names.unique(call.last, outer, self._default_name, JUMPED in call.remembered)
-        return str(given[self])
+        call, name = outer._call, self._default_name
+        given = call.remembered.get(self)
+        if given is None:
+            assert name is not None
+            if "/" in name:
+                call.remembered[BY_PATH] = True
+            if call.default_names is None:
+                call.default_names = _first_default_names(base_of(outer))
+            given = call.default_names.unique(call.last, outer, name, BY_PATH in call.remembered)
+            call.remembered[self] = given
+        return str(given)
 
     def _nesting_error(self, found: VariableScope | None) -> ScopeNestingError:
         name = self._name_or_scope

@@ -17,7 +17,8 @@ import torch
 from torch.utils import checkpoint as _torch
 
 from ._call import Call
-from ._scope import VariableScope, innermost, leave_call, open_base, thread, variable_scope
+from ._default_name import BY_PATH
+from ._scope import VariableScope, base_scope, innermost, leave_call, thread, variable_scope
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -124,7 +125,7 @@ class _ResumedCall(Call):
 class _Moment:
     """A call as it is now, to go on from later. Nothing of it is copied that only grows: its length tells what was."""
 
-    __slots__ = ("call", "given_names", "got", "last", "remembered", "reuse", "scope", "settings")
+    __slots__ = ("call", "got", "last", "remembered", "reuse", "scope", "settings")
 
     def __init__(self, scope: VariableScope) -> None:
         self.scope, self.call = scope, scope._call
@@ -132,7 +133,6 @@ class _Moment:
         self.last = self.call.last
         self.got = len(self.call.got)
         self.remembered = dict(self.call.remembered)
-        self.given_names: dict[Any, str] = self.call.default_names[1] if self.call.default_names else {}
 
     @contextmanager
     def resumed(self) -> Iterator[None]:
@@ -141,8 +141,8 @@ class _Moment:
         call = _ResumedCall(self.call.root, self.call.store, outer)
         call.moment = self
         call.got = dict(itertools.islice(self.call.got.items(), self.got))
-        call.remembered = dict(self.remembered)
-        base = open_base(call)
+        call.remembered = {**self.remembered, BY_PATH: True}  # names are counted on, from all that was opened before
+        base = thread.scope = base_scope(call)
         base._name, base._prefix = self.scope._name, self.scope._prefix
         base._reuse, base._settings = self.reuse, self.settings
         base._got_before = self.got
