@@ -12,7 +12,7 @@ import sys
 
 import torch
 
-ALL = ("get_variable", "forward", "compiled", "scale", "importing")
+ALL = ("get_variable", "forward", "compiled", "scale", "importing", "rivals")
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ BENCHMARKS = {
     "forward": (["--rounds", "2"], 4),
     "scale": (["--variables", "1000", "--rounds", "1"], 7),
     "importing": (["--rounds", "1"], 1),
+    "rivals": (["--layers", "2", "--rounds", "1"], 4),
 }
 
 

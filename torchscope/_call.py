@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 from torch.autograd import profiler as _profiler
@@ -12,44 +12,22 @@ from torch.compiler import is_compiling
 from ._store import Undo, VariableStore, take_back
 from ._tracing import tracer
 
-if TYPE_CHECKING:
-    import torch
-
-    from ._spec import VariableSpec
-
 _NOTHING: dict[str, Tensor | None] = {}
 
 
-class _SpecsOfTensors:
-    """What stands for a store's ``specs`` under ``torch.compile``: shapes are those of the tensors.
+class _ShapesOfTensors:
+    """What stands for a store's ``shapes`` under ``torch.compile``.
 
-    The compiled code checks every tensor that it uses anyway; each declaration would be one thing more to check.
+    The compiled code checks every tensor that it uses anyway; each declared shape would be one thing more to check.
     """
 
-    __slots__ = ("call",)
+    __slots__ = ("parameters",)
 
-    def __init__(self, call: Call) -> None:
-        self.call = call
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self.parameters = parameters
 
-    def __getitem__(self, path: str) -> _SpecOfTensor:
-        return _SpecOfTensor(self.call, path)
-
-
-class _SpecOfTensor:
-    __slots__ = ("call", "path")
-
-    def __init__(self, call: Call, path: str) -> None:
-        self.call, self.path = call, path
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        tensor = self.call.parameters[self.path]
-        assert tensor is not None
-        return tensor.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.call.store.specs[self.path].dtype
+    def __getitem__(self, path: str) -> tuple[int, ...]:
+        return self.parameters[path].shape  # type: ignore[no-any-return]
 
 
 class Call:
@@ -70,8 +48,7 @@ class Call:
         "profiled",
         "root",
         "sets_built",
-        "settled",
-        "specs",
+        "shapes",
         "store",
         "remembered",
         "undo",
@@ -83,7 +60,6 @@ class Call:
     def __init__(self, root: object, store: VariableStore, outer: Any) -> None:
         self.root = root
         self.store = store
-        self.settled = store.settled
         self.outer = outer  # the scope that was open, of the call that this one interrupts
         self.got: dict[str, bool] = {}  # a set in the order of getting
         self.parameters: Mapping[str, Tensor | None] = store._parameters
@@ -96,10 +72,10 @@ class Call:
         self.collected: dict[str, list[tuple[str, Any]]] | None = None  # what add_to_collection added in this call
         self.undo: Undo | None = None  # how to undo what it created; None: it may not create
         if is_compiling():
-            self.specs: Any = _SpecsOfTensors(self)
+            self.shapes: Any = _ShapesOfTensors(self.parameters)
             self.profiled = False
         else:
-            self.specs = store.specs
+            self.shapes = store.shapes
             self.profiled = _profiler._is_profiler_enabled and tracer() is None
 
     def start_building(self, *, sets_built: bool) -> None:

@@ -17,8 +17,7 @@ BY_PATH = object()  # what a call remembers once a scope was entered by a scope 
 class Entry(Protocol):
     """A scope as it was entered."""
 
-    _name: str
-    _prefix: str
+    _prefix: str  # "" or "a/b/"
     _parent: Any  # the scope that was open around it
     _previous: Any  # the scope entered before it in this call
 
@@ -79,7 +78,7 @@ class DefaultNames:
         entry, read = last, children.read
         while entry is not read:
             if entry._parent is current:
-                names.add(entry._name[start:])
+                names.add(entry._prefix[start:-1])
             entry = entry._previous
         children.read = last
         if default_name not in names:
@@ -92,7 +91,7 @@ class DefaultNames:
 
     def _unique_path(self, last: Entry, current: Entry, default_name: str) -> str:
         self._read_up_to(last, current)
-        parent = self._node(current._name)
+        parent = self._node(current._prefix)
         name, node = default_name, self._find(parent, default_name)
         if node is None or not node.count:
             return name
@@ -120,7 +119,7 @@ class DefaultNames:
             entry = entry._previous
         for entry in reversed(unread):
             self._close_down_to(entry._parent)
-            node = self._node(entry._name)
+            node = self._node(entry._prefix)
             self._set(node, "count", node.count + 1)
             self._open.append((entry, len(self._journal)))
         self._read = last
@@ -133,17 +132,17 @@ class DefaultNames:
                 while len(self._journal) > mark:
                     node, attribute, value = self._journal.pop()
                     setattr(node, attribute, value)
-            elif entry._name:
-                self._set(self._node(entry._name), "children", {})
+            elif entry._prefix:
+                self._set(self._node(entry._prefix), "children", {})
 
     def _set(self, node: _Node, attribute: str, value: Any) -> None:
         if any(entry._jumped() for entry, _ in self._open[1:]):
             self._journal.append((node, attribute, getattr(node, attribute)))
         setattr(node, attribute, value)
 
-    def _node(self, path: str) -> _Node:
+    def _node(self, prefix: str) -> _Node:
         node = self._tree
-        for segment in path.split("/") if path else ():
+        for segment in prefix.split("/")[:-1]:
             node = node.children.setdefault(segment, _Node())
         return node
 

@@ -20,7 +20,9 @@ from .errors import InitializerError, VariableShapeError
 class Scope(Protocol):
     """What a request needs to know of a scope."""
 
-    _name: str
+    @property
+    def name(self) -> str: ...
+
     _reuse: Any
     _settings: Settings
 
@@ -41,7 +43,7 @@ def ask(
     ``open_scope`` is the innermost open one, where that is not ``scope``.
     """
     settings = scope._settings
-    path = _names.check(_names.join(scope._name, _names.check(name)))
+    path = _names.check(_names.join(scope.name, _names.check(name)))
     if dtype is not None and initializer is not None and not callable(initializer):
         value_of(path, initializer, checked("dtype", dtype))  # a constant of another dtype is told before any getter
     getter = _given(options, "custom_getter", settings)

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from . import _names
 from ._call import Call
 from ._request import DeviceLike, checked, refuse_late
-from ._scope import VariableScope, leave_call, base_scope, thread
+from ._scope import VariableScope, base_scope, leave_call, thread
 from ._spec import VariableSpec
 from ._store import (
     GLOBAL_VARIABLES,
@@ -134,7 +134,9 @@ class ScopedModule(nn.Module):
         self.variables.set_building(+1)
         try:
             with _state_kept(self), torch.no_grad():
-                _run(self, thread.scope, type(self).__call__, args, kwargs)  # a call around the call: hooks that fail undo it too
+                _run(
+                    self, thread.scope, type(self).__call__, args, kwargs
+                )  # a call around the call: hooks that fail undo it too
         finally:
             self.variables.set_building(-1)
         return self
@@ -466,16 +468,18 @@ def _starting_a_call(forward: Callable[..., Any]) -> Callable[..., Any]:
             return forward(self, *args, **kwargs)
         return _run(self, scope, forward, args, kwargs)
 
-    wrapper._starts_call = True  # type: ignore[attr-defined]
+    # A code object of its own: torch.compile keeps what it compiled, and counts recompilations, by code object.
+    own: Any = wrapper
+    own.__code__ = own.__code__.replace(co_name=own.__name__, co_qualname=own.__qualname__)
+    own._starts_call = True
     return wrapper
 
 
-def _run(
-    root: ScopedModule, outer: VariableScope | None, function: Callable[..., Any], args: Any, kwargs: Any
-) -> Any:
+def _run(root: ScopedModule, outer: VariableScope | None, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """One call: an empty scope, the function, and the caller's scope back."""
-    call = Call(root, root._modules["variables"], outer)
-    if not call.settled:
+    store: Any = root._modules["variables"]
+    call = Call(root, store, outer)
+    if not store.settled:
         call.start_building(sets_built=True)
     base = thread.scope = base_scope(call)
     try:

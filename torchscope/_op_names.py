@@ -14,7 +14,6 @@ from typing import Any, Protocol
 class Scoped(Protocol):
     """A variable scope as it was entered; see ``VariableScope``."""
 
-    _name: str
     _parent: Any
     _previous: Any
     _got_before: int  # how many variables were got in the call before

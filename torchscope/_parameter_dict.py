@@ -58,12 +58,14 @@ class PathParameterDict(nn.ParameterDict):
     """
 
     specs: dict[str, VariableSpec]
+    shapes: dict[str, tuple[int, ...]]  # those of the specs, one step nearer for the gets
 
     def __init__(self, owner: str) -> None:
         super().__init__()
         self.owner = owner  # the root's name in messages
         self.built = False
         self.specs = Specs()
+        self.shapes = {}
         self.module_made_at: dict[str, str] = {}  # the modules of get_module, by path: where in the code
         self._keys = self.specs  # type: ignore[assignment]  # one table of contents for the base and for us
         self._parameters = UnbuiltParameters(owner)
@@ -82,6 +84,7 @@ class PathParameterDict(nn.ParameterDict):
         """Let ``spec.path`` be this tensor, declared so."""
         path = spec.path
         self.specs[path] = spec
+        self.shapes[path] = spec.shape
         if spec.kind == "parameter":
             if isinstance(self._parameters, UnbuiltParameters):
                 self._parameters = {}
@@ -108,6 +111,7 @@ class PathParameterDict(nn.ParameterDict):
         self._buffers.pop(path, None)
         self._non_persistent_buffers_set.discard(path)
         self.specs.pop(path, None)
+        self.shapes.pop(path, None)
         if not self.specs and not self.module_made_at and not self.built:
             self._parameters = UnbuiltParameters(self.owner)
 
@@ -183,12 +187,17 @@ class PathParameterDict(nn.ParameterDict):
         # Under the lock, and of copies: another thread may be building while this one saves.
         with self.lock:
             state = self.__dict__.copy()
+            del state["shapes"]
             state["specs"] = state["_keys"] = self.specs.copy()
             state["module_made_at"], state["_modules"] = self.module_made_at.copy(), self._modules.copy()
             for tensors in ("_parameters", "_buffers"):
                 if not isinstance(state[tensors], UnbuiltParameters):
                     state[tensors] = state[tensors].copy()
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.shapes = {path: spec.shape for path, spec in self.specs.items()}
 
 
 def tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -93,7 +93,6 @@ class VariableScope:
         "_call",
         "_got_before",
         "_manager",
-        "_name",
         "_original",
         "_parent",
         "_prefix",
@@ -102,7 +101,6 @@ class VariableScope:
         "_settings",
     )
 
-    _name: str
     _prefix: str  # what stands before the name of a variable: "" or "a/b/"
     _reuse: Reuse
     _settings: Settings
@@ -119,7 +117,7 @@ class VariableScope:
     @property
     def name(self) -> str:
         """The path of the scope, ``"a/b"``; ``""`` at the root."""
-        return self._name
+        return self._prefix[:-1]
 
     @property
     def original_name_scope(self) -> str:
@@ -230,7 +228,7 @@ class VariableScope:
     def get_collection(self, name: str) -> list[Any]:
         """:meth:`ScopedModule.get_collection` of the module that is running, below this scope."""
         call = innermost("VariableScope.get_collection()")._call
-        return call.store.collection(name, _names.literal(self._name), call.collected or {})
+        return call.store.collection(name, _names.literal(self.name), call.collected or {})
 
     def trainable_variables(self) -> list[Tensor]:
         """The variables with a gradient below this scope, in the module that is running."""
@@ -262,22 +260,22 @@ class VariableScope:
         manager = self._opened_by()
         assert manager is not None
         asked = manager._name_or_scope
-        opens = manager._options.get("auxiliary_name_scope", True)
+        opens = (manager._options or {}).get("auxiliary_name_scope", True)
         if isinstance(asked, VariableScope):
-            return asked._name.rpartition("/")[2], asked, opens
+            return asked.name.rpartition("/")[2], asked, opens
         return asked or manager._default_name or "", manager, opens
 
     def __repr__(self) -> str:
-        return f"<VariableScope {self._name!r} reuse={self._reuse!r}>"
+        return f"<VariableScope {self.name!r} reuse={self._reuse!r}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy, or a scope that went through pickle, is no record of an entering, just the path and the settings.
-        return _closed_scope, (self._name, self._reuse, {k: getattr(self._settings, k) for k in SETTINGS})
+        return _closed_scope, (self.name, self._reuse, {k: getattr(self._settings, k) for k in SETTINGS})
 
 
 def _closed_scope(name: str, reuse: Reuse, settings: dict[str, Any]) -> VariableScope:
     scope = _new(VariableScope)
-    scope._name, scope._prefix, scope._reuse = name, name and name + "/", reuse
+    scope._prefix, scope._reuse = with_slash(name), reuse
     scope._settings = Settings().replace(**settings)
     scope._manager = scope._parent = scope._previous = None
     scope._original = with_slash(name)
@@ -332,7 +330,7 @@ def with_slash(name_scope: str) -> str:
 def base_scope(call: Call) -> VariableScope:
     """The empty scope at the bottom of a call."""
     base = call.last = _new(VariableScope)
-    base._name = base._prefix = ""
+    base._prefix = ""
     base._reuse = False
     base._settings = _no_settings
     base._call = call
@@ -444,19 +442,18 @@ class variable_scope:
     ) -> None:
         self._name_or_scope = name_or_scope
         self._default_name = default_name
-        self._options = options
+        self._options = options or None
         # One segment and nothing else is the common case: it is checked here and opened without a further look.
-        self._plain = name_or_scope.__class__ is str and not options and name_or_scope and _names.is_segment(name_or_scope)
+        self._plain = name_or_scope.__class__ is str and not options and name_or_scope.isidentifier()
         if not self._plain:
-            self._check()
+            self._check(options)
 
     def __enter__(self) -> VariableScope:
         outer = thread.scope
         if not self._plain or outer is None or outer._call.profiled:
             return self._enter_with_care()
         scope = _new(VariableScope)
-        scope._name = name = outer._prefix + self._name_or_scope  # type: ignore[operator]
-        scope._prefix = name + "/"
+        scope._prefix = f"{outer._prefix}{self._name_or_scope}/"
         scope._reuse = outer._reuse
         scope._settings = outer._settings
         scope._call = call = outer._call
@@ -477,8 +474,8 @@ class variable_scope:
 
     # The rest is off the short way
 
-    def _check(self) -> None:
-        name, default, options = self._name_or_scope, self._default_name, self._options
+    def _check(self, options: ScopeOptions) -> None:
+        name, default = self._name_or_scope, self._default_name
         if options:
             self._check_options(name, options)
         if name is None and default is None:
@@ -487,7 +484,7 @@ class variable_scope:
             _names.is_segment(default)
         elif isinstance(name, str):
             if name:
-                _names.is_segment(name)
+                self._plain = _names.is_segment(name) and not options
         elif not isinstance(name, VariableScope):
             raise ArgumentTypeError.of("name_or_scope", name, "Give a name, a VariableScope, or None.")
 
@@ -508,20 +505,20 @@ class variable_scope:
         call, name = outer._call, self._name_or_scope
         if isinstance(name, VariableScope):
             call.remembered[BY_PATH] = True
-            origin, path = name, name._name
+            origin, path = name, name.name
         elif name is None:
             path = outer._prefix + self._unique_name(outer)
-        elif name or not outer._name:
+        elif name or not outer._prefix:
             if not name or "/" in name:
                 call.remembered[BY_PATH] = True
             path = outer._prefix + name
         else:
-            problem = f"it is empty, and the root can be opened so only at the root, not inside '{outer._name}'"
+            problem = f"it is empty, and the root can be opened so only at the root, not inside '{outer.name}'"
             raise InvalidNameError.of(name, problem)
         scope = _new(VariableScope)
-        scope._name, scope._prefix = path, path and path + "/"
+        scope._prefix = with_slash(path)
         scope._reuse, scope._settings = origin._reuse, origin._settings
-        if not self._plain and self._options:
+        if self._options:
             scope._reuse = self._options.get("reuse") or origin._reuse
             scope._settings = self._settings_on_top_of(origin._settings)
         scope._call, scope._parent, scope._previous, scope._manager = call, outer, call.last, self
@@ -561,13 +558,13 @@ class variable_scope:
 
     def _nesting_error(self, found: VariableScope | None) -> ScopeNestingError:
         name = self._name_or_scope
-        asked = name._name if isinstance(name, VariableScope) else name or self._default_name
+        asked = name.name if isinstance(name, VariableScope) else name or self._default_name
         return ScopeNestingError.of(f"scope {asked!r}", None if found is None else _described(found))
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function: each call of it opens the scope anew."""
         refuse_late(function, "Open the scope inside, around what has no yield or await")
-        name_or_scope, default_name, options = self._name_or_scope, self._default_name, self._options
+        name_or_scope, default_name, options = self._name_or_scope, self._default_name, self._options or {}
 
         @functools.wraps(function)
         def inside(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -578,7 +575,7 @@ class variable_scope:
 
 
 def _described(scope: VariableScope) -> str:
-    return f"'{scope._name}'" if scope._manager is not None else "the bottom of a call"
+    return f"'{scope.name}'" if scope._manager is not None else "the bottom of a call"
 
 
 class _Ranged:

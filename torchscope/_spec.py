@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import io
 import os
 import pickle
@@ -115,6 +116,12 @@ class Specs(dict[str, VariableSpec]):
     def copy(self) -> Specs:
         """Another one with the same declarations."""
         return Specs(self)
+
+
+@functools.lru_cache
+def shared(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """One and the same tuple for equal shapes."""
+    return shape
 
 
 def _spec_from(values: dict[str, Any]) -> VariableSpec:

@@ -12,7 +12,7 @@ from . import _names
 from ._initialize import fill, gives_value, plain_mode, settle, stream_of, value_of
 from ._parameter_dict import PathParameterDict, UnbuiltParameters, spec_of_tensor, tensors_of
 from ._request import Request
-from ._spec import VariableSpec, caller
+from ._spec import VariableSpec, caller, shared
 from ._tracing import refuse, refuse_missing, tracer
 from .errors import (
     ArgumentValueError,
@@ -168,7 +168,7 @@ class VariableStore(PathParameterDict):
             collections = (GLOBAL_VARIABLES if request.persistent else LOCAL_VARIABLES,)
         return VariableSpec(
             path=request.path,
-            shape=shape,
+            shape=shared(shape),
             dtype=dtype,
             kind=request.kind,
             trainable=differentiable if request.trainable is None else request.trainable,
@@ -276,7 +276,7 @@ class VariableStore(PathParameterDict):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        super().__setstate__(state)
         self.provisional |= {path for path, spec in self.specs.items() if spec.lost_callables}
 
     # Everything at once

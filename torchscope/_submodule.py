@@ -61,7 +61,7 @@ def get_module(name: str, factory: Callable[..., M], *args: Any, **kwargs: Any) 
     """
     scope = innermost("get_module()")
     call = scope._call
-    path = _names.check(_names.join(scope._name, _names.check(name)))
+    path = _names.check(_names.join(scope.name, _names.check(name)))
     if call.undo is None or tracer() is not None:
         return _answer(scope, call, path, factory, args, kwargs)
     with call.store.lock:

@@ -122,7 +122,7 @@ class Template:
         outer = innermost("make_template(create_scope_now_=True)")
         with self._manager(auxiliary_name_scope=False) as scope:
             # TensorFlow opens no name scope here, and takes the relative name for the original one.
-            scope._original = scope._name.removeprefix(outer._prefix)
+            scope._original = scope.name.removeprefix(outer._prefix)
             self._remember(_State(scope))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -143,11 +143,11 @@ class Template:
 
     def _run(self, state: _State, args: Any, kwargs: Any) -> Any:
         call = innermost("A template")._call
-        before = len(call.got)
+        specs, before = call.store.specs, len(call.got)
         result = self._function(*args, **kwargs)
         if state.variables_made:
             for path in itertools.islice(call.got, before, None):
-                if path in call.specs and call.specs[path].trainable:
+                if path in specs and specs[path].trainable:
                     raise VariableNotFoundError.of_template(path, call.store.owner, self._name)
         return result
 

@@ -75,20 +75,23 @@ def get_variable(
     if scope is None:
         raise NoActiveModuleError.of("get_variable()", in_backward=in_backward())
     call = scope._call
-    if options or not scope._settings.plain or name.__class__ is not str:
+    if options or not scope._settings.plain:
         return _get_variable_with_care(scope, name, shape, dtype, initializer, options)
-    path = scope._prefix + name
-    variable = call.parameters.get(path)
-    if (
-        variable is None
-        or (path in call.got and not scope._reuse)
-        or (shape is not None and (shape.__class__ is int or tuple(shape) != call.specs[path].shape))
-        or (dtype is not None and dtype is not call.specs[path].dtype)
-        or (initializer is not None and not callable(initializer))
-    ):
-        return _get_variable_with_care(scope, name, shape, dtype, initializer, options)
-    call.got[path] = True
-    return variable
+    try:
+        path = scope._prefix + name
+        variable = call.parameters.get(path)
+        if (
+            variable is not None
+            and (path not in call.got or scope._reuse)
+            and (shape is None or tuple(shape) == call.shapes[path])
+            and (dtype is None or dtype is call.store.specs[path].dtype)
+            and (initializer is None or callable(initializer))
+        ):
+            call.got[path] = True
+            return variable
+    except TypeError:
+        pass  # a name that is no string, a shape that is one int
+    return _get_variable_with_care(scope, name, shape, dtype, initializer, options)
 
 
 def _get_variable_with_care(
