@@ -1,4 +1,4 @@
-"""Scoped models on two processes (gloo): ten steps give the losses of one process."""
+"""Scoped models on two processes (gloo): ten steps give the losses, and the checkpoint, of one process."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint.state_dict import get_model_state_dict
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.multiprocessing.spawn import spawn
@@ -81,6 +83,7 @@ def process(rank: int, port: int, name: str, wrap: str, folder: str) -> None:
     half = tuple(t.chunk(2)[rank] for t in x)
     losses = torch.tensor(train(wrapped, half))
     dist.all_reduce(losses)
+    state_dict_saver.save(get_model_state_dict(wrapped), checkpoint_id=Path(folder) / "checkpoint")
     sharded = [isinstance(p, DTensor) for p in model.parameters()]
     specs = {path: spec.shape for m in model.modules() if isinstance(m, ScopedModule) for path, spec in m.specs.items()}
     if rank == 0:
@@ -116,6 +119,12 @@ def test_ten_steps_on_two_processes_give_the_losses_of_one(name: str, wrap: str,
     found = torch.load(tmp_path / "found.pt")
     assert found["losses"] == pytest.approx(expected, rel=1e-4)
     assert expected[-1] < expected[0] / 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that this is one process
+        loaded = model.state_dict()
+        state_dict_loader.load(loaded, checkpoint_id=tmp_path / "checkpoint")
+    for theirs, ours in pair.names.items():
+        torch.testing.assert_close(loaded[ours], by_hand.state_dict()[theirs], rtol=1e-4, atol=1e-6)
     assert found["sharded"] == [wrap != "ddp"] * len(list(model.parameters()))
     assert found["specs"] == {
         path: spec.shape for m in model.modules() if isinstance(m, ScopedModule) for path, spec in m.specs.items()
