@@ -238,3 +238,15 @@ def test_it_needs_a_module_and_no_tracer() -> None:
     with pytest.raises(TracingError, match="Build the module first"):
         torch.func.vmap(model)(x()[None])
     assert not list(model.variables.children())
+
+
+def test_loading_into_an_unbuilt_module_says_that_a_layer_needs_building_first() -> None:
+    built = ScopedModule(lambda x: get_module("linear", nn.Linear, 3, 2)(x)).build(torch.ones(1, 3))
+    unbuilt = ScopedModule(built.fn)
+    with pytest.raises(RuntimeError, match="Unexpected key") as raised:
+        unbuilt.load_state_dict(built.state_dict())
+    (note,) = raised.value.__notes__
+    assert "'variables.linear.weight' belongs to a layer that get_module makes" in note
+    assert "build the module first" in note
+    unbuilt.build(torch.ones(1, 3)).load_state_dict(built.state_dict())
+    assert torch.equal(unbuilt(torch.ones(1, 3)), built(torch.ones(1, 3)))

@@ -96,6 +96,20 @@ def test_a_built_module_compiles_whole_without_recompiling_or_warning(make: Mode
     assert counter.frame_count == 1
 
 
+def test_more_classes_compile_in_one_process_than_torch_compiles_one_piece_of_code() -> None:
+    torch._dynamo.reset()
+    one = torch.ones(3)
+    for n in range(torch._dynamo.config.recompile_limit + 2):
+        there: dict[str, Any] = {"ScopedModule": ScopedModule, "get_variable": get_variable}
+        exec(
+            "class Model(ScopedModule):\n"
+            f"    def forward(self, x):\n        return x * get_variable('scale_{n}', []) + {n}\n",
+            there,
+        )
+        model = there["Model"](seed=n).build(one)
+        assert torch.equal(torch.compile(model, fullgraph=True, backend="eager")(one), model(one))
+
+
 @pytest.mark.parametrize("make", [everything, filters, child])
 @pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.filterwarnings("ignore:While compiling, we found certain side effects")

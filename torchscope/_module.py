@@ -411,10 +411,16 @@ class ScopedModule(nn.Module):
         before = [set(store.specs) for store in unbuilt]
         try:
             loaded = super().load_state_dict(state_dict, strict, assign)
-        except BaseException:
+        except BaseException as error:
             for store, known in zip(unbuilt, before, strict=True):
                 for path in set(store.specs) - known:
                     store.drop(path)
+            inside = next((key for key in state_dict if key.startswith("variables.") and key.count(".") > 1), None)
+            if self.variables in unbuilt and inside is not None:
+                error.add_note(
+                    f"'{inside}' belongs to a layer that get_module makes, and what class that has only a call can "
+                    "tell: build the module first, then load."
+                )
             raise
         store = self.variables
         store.made_strictly = strict and not store.built and bool(store.specs)
