@@ -12,7 +12,7 @@ import sys
 
 import torch
 
-ALL = ("get_variable", "forward", "compiled", "scale", "importing", "rivals")
+ALL = ("get_variable", "forward", "compiled", "scale", "importing", "rivals", "checkpoint")
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import torchscope
 from torchscope import (
     ScopedModule,
     ScopeError,
+    checkpoint,
     constant_initializer,
     errors,
     get_buffer,
@@ -369,6 +370,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[ScopeError], type[Exception], str
         ValueError,
         "the constraint's result=3 is not allowed here.\nIt projects 'w': a constraint returns a tensor of the "
         "variable's shape, or None.",
+    ),
+    "no checkpoint": (
+        lambda: checkpoint.open("nowhere/model.ckpt"),
+        errors.CheckpointError,
+        ValueError,
+        "nowhere/model.ckpt: there is no such checkpoint.\nThere is no folder 'nowhere' either.",
     ),
     "scoped on something else": (
         lambda: NotAModule().encode(),

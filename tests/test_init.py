@@ -14,9 +14,9 @@ PACKAGE = Path(torchscope.__file__).parent
 PUBLIC = """
 ScopedModule variable_scope get_variable get_buffer get_local_variable get_module get_variable_scope VariableScope
 AUTO_REUSE no_regularizer scoped make_template name_scope name_ops op_name
-ArgumentTypeError ArgumentValueError InitializerError InvalidNameError NoActiveModuleError NotBuiltError ScopeError
-ScopeNestingError TracingError VariableDtypeError VariableExistsError VariableKindError VariableNotFoundError
-VariableShapeError
+ArgumentTypeError ArgumentValueError CheckpointError InitializerError InvalidNameError NoActiveModuleError
+NotBuiltError ScopeError ScopeNestingError TracingError VariableDtypeError VariableExistsError VariableKindError
+VariableNotFoundError VariableShapeError
 zeros_initializer ones_initializer constant_initializer random_normal_initializer truncated_normal_initializer
 random_uniform_initializer uniform_unit_scaling_initializer variance_scaling_initializer glorot_normal_initializer
 glorot_uniform_initializer he_normal_initializer he_uniform_initializer lecun_normal_initializer
@@ -30,7 +30,10 @@ errors _extra _names initializers _tracing _spec _initialize _request _parameter
 _default_name _getter _scope _submodule recompute _name_scope _variable _module _template __init__
 """.split()
 # The same within the folders, which may import all that is above but __init__.
-FOLDERS = {"graph": "_node _dot _tensorboard _graph _record __init__".split()}
+FOLDERS = {
+    "graph": "_node _dot _tensorboard _graph _record __init__".split(),
+    "checkpoint": "_bytes _crc _leveldb _proto _entry _bundle _others _open __init__".split(),
+}
 
 
 def test_the_public_names_are_these_and_no_others() -> None:

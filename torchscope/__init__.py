@@ -17,6 +17,7 @@ from ._variable import get_local_variable as get_local_variable
 from ._variable import get_variable as get_variable
 from .errors import ArgumentTypeError as ArgumentTypeError
 from .errors import ArgumentValueError as ArgumentValueError
+from .errors import CheckpointError as CheckpointError
 from .errors import InitializerError as InitializerError
 from .errors import InvalidNameError as InvalidNameError
 from .errors import NoActiveModuleError as NoActiveModuleError

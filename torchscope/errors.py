@@ -421,3 +421,32 @@ class ArgumentTypeError(ScopeError, TypeError):
     @classmethod
     def of(cls, argument: str, asked: object, mend: str) -> Self:
         return cls._said(f"{argument} cannot be {asked!r}, of type {type(asked).__name__}.", mend)
+
+
+class CheckpointError(ScopeError, ValueError):
+    """A file that is no checkpoint, or a damaged one; the message says which file, entry and offset.
+
+    Nothing is returned of what could not be checked.
+
+    Wrong::
+
+        checkpoint.open("model.ckpt-1.meta")          # the graph, not the weights
+
+    Right::
+
+        checkpoint.open("model.ckpt-1")               # or its .index, or the folder
+    """
+
+    file: str | None = None
+    """The file that it is about."""
+
+    offset: int | None = None
+    """Where in the file, in bytes, if that is known."""
+
+    @classmethod
+    def of(
+        cls, file: object, problem: str, mend: str = "", *, entry: str | None = None, offset: int | None = None
+    ) -> Self:
+        where = f", byte {offset}" if offset is not None else ""
+        what = f", entry '{entry}'" if entry is not None else ""
+        return cls._said(f"{file}{what}{where}: {problem}.", mend, file=str(file), path=entry, offset=offset)

@@ -1,0 +1,370 @@
+"""Checkpoints of others, read without the libraries that wrote them: exactly, or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.data.make_checkpoints import HERE, WRITERS, joined
+from torchscope import CheckpointError, checkpoint
+from torchscope.checkpoint._crc import masked_crc
+
+pytest.importorskip("crc32c")
+NAMES = sorted(WRITERS)
+
+
+def raw(entry: checkpoint.Entry) -> bytes:
+    """The bytes of an array as TensorFlow stores them, in row-major order."""
+    held = entry.read()
+    if entry.dtype is bytes:
+        return joined(held)
+    return held.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if held.numel() else b""
+
+
+def copied(name: str, folder: Path) -> Path:
+    """A copy of a checkpoint's files; its prefix."""
+    for file in HERE.glob(f"{name}.ckpt.*"):
+        shutil.copy(file, folder)
+    return folder / f"{name}.ckpt"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_array_is_what_tensorflow_read(name: str) -> None:
+    facts = json.loads((HERE / f"{name}.json").read_text())
+    expected = np.load(HERE / f"{name}.npz")
+    saved = checkpoint.open(HERE / f"{name}.ckpt")
+    assert set(saved) == set(facts)
+    for n, (path, fact) in enumerate(facts.items()):
+        entry = saved[path]
+        dtype = "string" if entry.dtype is bytes else str(entry.dtype).removeprefix("torch.")
+        assert (path, dtype, list(entry.shape)) == (path, fact["dtype"], fact["shape"])
+        assert raw(entry) == expected[str(n)].tobytes(), path
+
+
+def test_shape_dtype_and_size_are_known_without_the_data(tmp_path: Path) -> None:
+    prefix = copied("image_filters", tmp_path)
+    Path(f"{prefix}.data-00000-of-00001").unlink()
+    entry = checkpoint.open(prefix)["image_filters/conv1/weights"]
+    assert (entry.shape, entry.dtype, entry.numel, entry.nbytes) == ((5, 5, 3, 8), torch.float32, 600, 2400)
+    with pytest.raises(CheckpointError, match=r"entry 'image_filters/conv1/weights': this shard is missing"):
+        entry.read()
+
+
+def test_a_tensor_is_the_mapped_file_and_writing_into_it_leaves_the_file_alone(tmp_path: Path) -> None:
+    prefix = copied("image_filters", tmp_path)
+    saved = checkpoint.open(prefix)
+    before = Path(f"{prefix}.data-00000-of-00001").read_bytes()
+    weights = saved["image_filters/conv1/weights"].read()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        weights.zero_()
+    assert Path(f"{prefix}.data-00000-of-00001").read_bytes() == before
+    assert not bool(checkpoint.open(prefix)["image_filters/conv1/weights"].read().eq(0).any())
+
+
+def test_an_entry_is_an_array_for_numpy() -> None:
+    saved = checkpoint.open(HERE / "dtypes.ckpt")
+    assert np.asarray(saved["dtype/bfloat16"]).tolist() == [[3.0, 2.0, 1.0], [0.0, 1.0, 2.0]]
+    assert np.asarray(saved["strings"])[0, 0] == b"a"
+    assert repr(saved["strings"]) == "<Entry 'strings' bytes [2, 3]>"
+    assert repr(saved).endswith("dtypes.ckpt' of 22 arrays>")
+
+
+# How it is named ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["", ".index", ".data-00000-of-00001"])
+def test_a_checkpoint_is_found_by_its_prefix_and_by_each_of_its_files(ending: str) -> None:
+    assert len(checkpoint.open(f"{HERE}/objects.ckpt{ending}")) == 3
+
+
+LISTINGS: dict[str, Callable[[Path], str]] = {
+    "relative": lambda folder: "objects.ckpt",
+    "absolute": lambda folder: str(folder / "objects.ckpt"),
+    "absolute, before the folder was moved": lambda folder: "/nowhere/else/objects.ckpt",
+}
+
+
+@pytest.mark.parametrize("how", LISTINGS)
+def test_a_folder_is_its_latest_checkpoint(how: str, tmp_path: Path) -> None:
+    copied("objects", tmp_path)
+    named = LISTINGS[how](tmp_path)
+    text = f'model_checkpoint_path: "{named}"\nall_model_checkpoint_paths: "other"\n'
+    (tmp_path / "checkpoint").write_text(text)
+    assert len(checkpoint.open(tmp_path)) == 3
+
+
+BAD_PATHS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no file": (lambda f: f / "none.ckpt", r"there is no such checkpoint\.\nIn '.*' there are: objects\.ckpt"),
+    "no folder": (lambda f: f / "none" / "a", r"there is no such checkpoint\.\nThere is no folder '.*none' either"),
+    "folder without a list": (lambda f: f, r"this folder has no file called 'checkpoint'"),
+    "out of the folder": (
+        lambda f: (f / "checkpoint").write_text('model_checkpoint_path: "../objects.ckpt"') and f,
+        r"it names '\.\./objects\.ckpt', which is not in this folder",
+    ),
+    "a list without a name": (lambda f: (f / "checkpoint").write_text("x") and f, r"it has no line 'model_checkpoint"),
+    "the graph": (lambda f: (f / "m.meta").write_text("x") and f / "m.meta", r"this is the graph, not the weights"),
+    "something else": (lambda f: (f / "m.txt").write_text("x") and f / "m.txt", r"no checkpoint of a format that is"),
+    "the V1 format": (
+        lambda f: shutil.copy(HERE / "objects.ckpt.index", f / "old.ckpt"),
+        r"this is TensorFlow's V1 format, one file for everything, which is not read\.\nLoad and save it anew",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", BAD_PATHS)
+def test_a_path_to_nothing_readable_says_what_it_is(how: str, tmp_path: Path) -> None:
+    copied("objects", tmp_path)
+    make, message = BAD_PATHS[how]
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.open(make(tmp_path))
+
+
+# Damage ------------------------------------------------------------------------------------------------------------
+
+
+def read_all(prefix: Path) -> dict[str, bytes]:
+    return {path: raw(entry) for path, entry in checkpoint.open(prefix).items()}
+
+
+@pytest.mark.parametrize("name", ["objects", "sharded"])
+def test_every_flipped_bit_of_an_index_is_found(name: str, tmp_path: Path) -> None:
+    prefix = copied(name, tmp_path)
+    index = Path(f"{prefix}.index")
+    good = index.read_bytes()
+    for at in range(len(good)):
+        for bit in (1, 128):
+            bad = bytearray(good)
+            bad[at] ^= bit
+            index.write_bytes(bad)
+            with pytest.raises(CheckpointError, match=r"\.index"):
+                read_all(prefix)
+    index.write_bytes(good)
+    read_all(prefix)
+
+
+@pytest.mark.parametrize("name", ["objects", "dtypes", "sharded"])
+def test_every_flipped_bit_of_the_data_is_found(name: str, tmp_path: Path) -> None:
+    prefix = copied(name, tmp_path)
+    for file in tmp_path.glob("*.data-*"):
+        good = file.read_bytes()
+        for at in range(len(good)):
+            bad = bytearray(good)
+            bad[at] ^= 1
+            file.write_bytes(bad)
+            with pytest.raises(CheckpointError, match="damaged|checksum|longer than|add up|cut short|takes"):
+                read_all(prefix)
+        file.write_bytes(good)
+    read_all(prefix)
+
+
+@pytest.mark.parametrize("name", ["objects", "sharded", "dtypes"])
+def test_a_file_that_is_cut_short_anywhere_is_refused(name: str, tmp_path: Path) -> None:
+    prefix = copied(name, tmp_path)
+    for file in tmp_path.iterdir():
+        good = file.read_bytes()
+        for length in range(len(good)):
+            file.write_bytes(good[:length])
+            with pytest.raises(CheckpointError):
+                read_all(prefix)
+        file.write_bytes(good)
+
+
+def test_random_bytes_are_refused(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    index = tmp_path / "random.index"
+    for length in range(0, 600, 3):
+        noise = generator.bytes(length)
+        for held in (noise, noise + bytes.fromhex("57fb808b247547db")):
+            index.write_bytes(held)
+            with pytest.raises(CheckpointError):
+                read_all(tmp_path / "random")
+
+
+# Files that somebody made to do harm: every checksum is right ------------------------------------------------------
+
+
+def varint(value: int) -> bytes:
+    out = b""
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def block(pairs: list[tuple[bytes, bytes]], compression: int = 0, held: bytes | None = None) -> bytes:
+    if held is None:
+        held = b"".join(varint(0) + varint(len(k)) + varint(len(v)) + k + v for k, v in pairs) + struct.pack(
+            "<II", 0, 1
+        )
+    held += bytes([compression])
+    return held + masked_crc(held).to_bytes(4, "little")
+
+
+def table(pairs: list[tuple[bytes, bytes]], data: bytes | None = None) -> bytes:
+    data = block(pairs) if data is None else data
+    meta = block([])
+    index = block([(b"\xff", varint(0) + varint(len(data) - 5))])
+    places = varint(len(data)) + varint(len(meta) - 5) + varint(len(data) + len(meta)) + varint(len(index) - 5)
+    return data + meta + index + places.ljust(40, b"\0") + bytes.fromhex("57fb808b247547db")
+
+
+def field(number: int, value: int | bytes) -> bytes:
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value & (1 << 64) - 1)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def shape_of(*sizes: int) -> bytes:
+    return field(2, b"".join(field(2, field(1, size)) for size in sizes))
+
+
+HEADER = (b"", field(1, 1))
+FLOAT = field(1, 1)
+HARMFUL: dict[str, tuple[Any, str]] = {
+    "no header": ([(b"a", FLOAT)], r"the header tells of 0 shards"),
+    "big-endian": ([(b"", field(1, 1) + field(2, 1))], r"numbers are stored big-endian"),
+    "no such dtype": ([HEADER, (b"a", field(1, 99))], r"entry 'a': its dtype is unknown \(number 99"),
+    "a resource": ([HEADER, (b"a", field(1, 20))], r"entry 'a': its dtype is resource"),
+    "an absurd shape": ([HEADER, (b"a", FLOAT + shape_of(1 << 40, 1 << 40))], r"which is not what shape"),
+    "a negative shape": ([HEADER, (b"a", FLOAT + shape_of(-1))], r"a size or an offset is negative"),
+    "a size without data": ([HEADER, (b"a", FLOAT + field(5, 4))], r"this shard is missing"),
+    "another shard": ([HEADER, (b"a", FLOAT + field(3, 7) + field(5, 4))], r"it lies in shard 7 of 1"),
+    "a billion strings": ([HEADER, (b"a", field(1, 7) + shape_of(1 << 40))], r"strings cannot lie in 0 bytes"),
+    "a slice outside": (
+        [HEADER, (b"a", FLOAT + shape_of(4) + field(7, field(1, field(1, 3) + field(2, 9))))],
+        r"a slice from 3 of length 9 is not within 4",
+    ),
+    "slices that overlap": (
+        [HEADER, (b"a", FLOAT + shape_of(4) + field(7, field(1, field(2, 3))) * 2)],
+        r"its slices do not cover it",
+    ),
+    "a slice that is missing": (
+        [HEADER, (b"a", FLOAT + shape_of(4) + field(7, field(1, b"")))],
+        r"its slice \(slice\(0, 4, None\),\) is missing",
+    ),
+    "slices of too many axes": (
+        [HEADER, (b"a", FLOAT + shape_of(4) + field(7, field(1, b"") * 2))],
+        r"a slice has 2 axes, not 1",
+    ),
+    "a name that is no text": ([HEADER, (b"\xff\xfe", FLOAT)], r"a name is not UTF-8"),
+    "keys out of order": ([HEADER, (b"b", FLOAT), (b"a", FLOAT)], r"keys are not in order"),
+    "a text where a number belongs": ([HEADER, (b"a", field(1, b"x"))], r"entry 'a'.*field 1 is no number"),
+    "a number where a message belongs": ([HEADER, (b"a", FLOAT + field(2, 3))], r"entry 'a'.*field 2 is a number"),
+    "an unknown wire type": ([HEADER, (b"a", b"\x0b")], r"unknown wire type 3"),
+    "a field that is too long": ([HEADER, (b"a", varint(2 << 3 | 2) + varint(1 << 60))], r"a field takes 11529"),
+    "an endless number": ([HEADER, (b"a", b"\x08" + b"\xff" * 20)], r"longer than a 64-bit integer"),
+    "an unknown compression": (block([HEADER], compression=9), r"compressed in an unknown way \(9\)"),
+    "a key that shares too much": (
+        block([], held=varint(5) + varint(0) + varint(0) + struct.pack("<II", 0, 1)),
+        r"a key shares 5 bytes with one of 0",
+    ),
+    "too many restarts": (block([], held=struct.pack("<I", 1 << 31)), r"claims 2147483648 restarts"),
+    "a block of nothing": (block([], held=b""), r"a block is too short"),
+    "Snappy that would fill the memory": (
+        block([], compression=1, held=varint(1 << 40) + b"\0" * 8),
+        r"a Snappy block of 14 bytes claims to hold 1099511627776",
+    ),
+    "Snappy that is none": (block([], compression=1, held=varint(20) + b"\xff" * 8), r"cannot be decompressed"),
+}
+
+
+@pytest.mark.parametrize("how", HARMFUL)
+def test_a_file_made_to_do_harm_is_refused(how: str, tmp_path: Path) -> None:
+    made, message = HARMFUL[how]
+    (tmp_path / "bad.index").write_bytes(table([], data=made) if isinstance(made, bytes) else table(made))
+    with pytest.raises(CheckpointError, match=message):
+        read_all(tmp_path / "bad")
+
+
+def test_a_compressed_index_is_read(tmp_path: Path) -> None:
+    snappy = pytest.importorskip("cramjam").snappy
+    of_nothing = b"\x35" + masked_crc().to_bytes(4, "little")  # field 6, of 32 bits
+    plain = block([HEADER, (b"a", FLOAT + shape_of(0) + of_nothing)])[:-5]
+    squeezed = block([], compression=1, held=bytes(snappy.compress_raw(plain)))
+    (tmp_path / "small.index").write_bytes(table([], data=squeezed))
+    assert checkpoint.open(tmp_path / "small")["a"].read().shape == (0,)
+
+
+# Other formats -----------------------------------------------------------------------------------------------------
+
+TENSORS = {
+    "a/w": torch.arange(6.0).reshape(2, 3),
+    "step": torch.tensor(3),
+    "flag": torch.tensor([True, False]),
+    "half": torch.ones(2, dtype=torch.float16),
+}
+
+
+def save_npz(file: Path) -> None:
+    np.savez(file, **{name: tensor.numpy() for name, tensor in TENSORS.items()})  # type: ignore[arg-type]
+
+
+def save_safetensors(file: Path) -> None:
+    pytest.importorskip("safetensors.torch").save_file(TENSORS, file)
+
+
+OTHERS: dict[str, Callable[[Path], None]] = {
+    "m.npz": save_npz,
+    "m.safetensors": save_safetensors,
+    "m.pt": lambda file: torch.save(TENSORS, file),
+    "nested.pth": lambda file: torch.save({"a": {"w": TENSORS["a/w"]}, "epoch": 3, **TENSORS}, file),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_formats_are_read_alike(name: str, tmp_path: Path) -> None:
+    OTHERS[name](tmp_path / name)
+    saved = checkpoint.open(tmp_path / name)
+    assert set(saved) == set(TENSORS)
+    for path, tensor in TENSORS.items():
+        assert (saved[path].shape, saved[path].dtype) == (tuple(tensor.shape), tensor.dtype)
+        assert torch.equal(saved[path].read(), tensor)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_damaged_file_of_another_format_is_a_checkpoint_error(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    OTHERS[name](file)
+    good = file.read_bytes()
+    for length in (0, 1, 7, 40, len(good) // 2):
+        file.write_bytes(good[:length])
+        with pytest.raises(CheckpointError, match=name):
+            checkpoint.open(file)
+
+
+class Harm:
+    def __reduce__(self) -> Any:
+        return (print, ("harm",))
+
+
+def test_nothing_but_tensors_is_unpickled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"w": Harm()}, tmp_path / "bad.pt")
+    with pytest.raises(CheckpointError, match="Weights only load failed"):
+        checkpoint.open(tmp_path / "bad.pt")
+    np.savez(tmp_path / "bad.npz", w=np.array([Harm()], dtype=object))
+    with pytest.raises(CheckpointError, match=r"bad\.npz, entry 'w'"):
+        checkpoint.open(tmp_path / "bad.npz")
+    torch.save([torch.ones(2)], tmp_path / "list.pt")
+    with pytest.raises(CheckpointError, match="it holds a list, not tensors by name"):
+        checkpoint.open(tmp_path / "list.pt")
+    assert "harm" not in capsys.readouterr().out
+
+
+def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchscope.checkpoint import _crc
+
+    _crc._crc32c.cache_clear()
+    monkeypatch.setitem(__import__("sys").modules, "crc32c", None)
+    with pytest.raises(ImportError, match=r"package crc32c \(python -m pip install 'torchscope\[checkpoint\]'\)"):
+        checkpoint.open(HERE / "objects.ckpt")
+    _crc._crc32c.cache_clear()

@@ -1,0 +1,13 @@
+"""Checkpoints of others, read without the libraries that wrote them.
+
+>>> import torchscope.checkpoint
+>>> list(torchscope.checkpoint.open("tests/data/image_filters.ckpt"))[:2]
+['global_step', 'image_filters/conv1/biases']
+"""
+
+from ..errors import CheckpointError as CheckpointError
+from ._entry import Entry as Entry
+from ._open import Checkpoint as Checkpoint
+from ._open import open as open
+
+__all__ = ["Checkpoint", "CheckpointError", "Entry", "open"]

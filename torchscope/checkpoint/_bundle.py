@@ -1,0 +1,277 @@
+"""TensorFlow's tensor bundle, the V2 checkpoint: ``<prefix>.index`` and ``<prefix>.data-00000-of-00001`` and so on.
+
+After the public description of the format: the index is a LevelDB table from names to small protocol buffer messages
+that say where in which shard a tensor lies. A partitioned variable has an entry under its own name that lists its
+slices, and one entry for each slice under a key of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import mmap
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+
+from ..errors import CheckpointError
+from ._bytes import Cursor
+from ._crc import crc, mask, masked_crc
+from ._entry import Entry
+from ._leveldb import entries
+from ._proto import Message
+
+STRING = 7
+# TensorFlow's numbers of dtypes
+DTYPES = {
+    1: torch.float32,
+    2: torch.float64,
+    3: torch.int32,
+    4: torch.uint8,
+    5: torch.int16,
+    6: torch.int8,
+    8: torch.complex64,
+    9: torch.int64,
+    10: torch.bool,
+    11: torch.int8,  # the quantized integers, without what scales them
+    12: torch.uint8,
+    13: torch.int32,
+    14: torch.bfloat16,
+    15: torch.int16,
+    16: torch.uint16,
+    17: torch.uint16,
+    18: torch.complex128,
+    19: torch.float16,
+    22: torch.uint32,
+    23: torch.uint64,
+    24: torch.float8_e5m2,
+    25: torch.float8_e4m3fn,
+}
+_NAMES = {20: "resource", 21: "variant", 29: "int4", 30: "uint4"}
+
+
+class _Extent(NamedTuple):
+    """What a slice has of one axis."""
+
+    start: int
+    length: int
+    whole: bool  # the file says "all of it" instead of a length
+
+
+Slice = tuple[_Extent, ...]
+
+
+class _Stored(NamedTuple):
+    """One entry of the index."""
+
+    dtype: int
+    shape: tuple[int, ...]
+    shard: int
+    offset: int
+    size: int
+    crc: int
+    slices: list[Slice]
+
+
+class Bundle:
+    """The tensors of one checkpoint."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix, self.index = prefix, prefix + ".index"
+        with open(self.index, "rb") as file:
+            table = entries(self.index, file.read())
+        header = Message(self.index, table.pop(b"", b""))
+        self.shards = header.number(1)
+        if self.shards < 1:
+            raise CheckpointError.of(self.index, f"the header tells of {self.shards} shards", "It is no checkpoint.")
+        if header.number(2) != 0:
+            raise CheckpointError.of(self.index, "numbers are stored big-endian", "Write it anew on a usual machine.")
+        self._table = table
+        self.stored: dict[str, _Stored] = {}
+        for key, value in table.items():
+            if not key.startswith(b"\0"):
+                name = self._name(key)
+                self.stored[name] = self._stored_as(name, value)
+        self._maps: dict[int, mmap.mmap] = {}
+
+    def __iter__(self) -> Iterator[tuple[str, Entry]]:
+        for name, stored in self.stored.items():
+            dtype: Any = bytes if stored.dtype == STRING else DTYPES[stored.dtype]
+            yield name, Entry(name, stored.shape, dtype, functools.partial(self.read, name))
+
+    def _name(self, key: bytes) -> str:
+        try:
+            return key.decode()
+        except UnicodeDecodeError as error:
+            raise CheckpointError.of(self.index, f"a name is not UTF-8: {key!r}") from error
+
+    def _stored_as(self, name: str, value: bytes) -> _Stored:
+        message = Message(self.index, value, name)
+        dtype = message.number(1)
+        if dtype != STRING and dtype not in DTYPES:
+            problem = (
+                f"its dtype is {_NAMES.get(dtype, 'unknown')} (number {dtype} of TensorFlow's), which holds no array"
+            )
+            raise CheckpointError.of(self.index, problem, entry=name)
+        shapes = message.messages(2)
+        shape = tuple(size.number(1) for size in shapes[-1].messages(2)) if shapes else ()
+        slices = [self._slice(name, shape, extents.messages(1)) for extents in message.messages(7)]
+        stored = _Stored(
+            dtype, shape, message.number(3), message.number(4), message.number(5), message.number(6), slices
+        )
+        if any(size < 0 for size in shape) or stored.offset < 0 or stored.size < 0:
+            raise CheckpointError.of(self.index, "a size or an offset is negative", entry=name)
+        if not 0 <= stored.shard < self.shards:
+            raise CheckpointError.of(self.index, f"it lies in shard {stored.shard} of {self.shards}", entry=name)
+        if dtype != STRING and not slices and stored.size != math.prod(shape) * DTYPES[dtype].itemsize:
+            problem = f"it has {stored.size} bytes, which is not what shape {shape} of {DTYPES[dtype]} takes"
+            raise CheckpointError.of(self.index, problem, entry=name)
+        return stored
+
+    def _slice(self, name: str, shape: tuple[int, ...], extents: list[Message]) -> Slice:
+        if len(extents) != len(shape):
+            raise CheckpointError.of(self.index, f"a slice has {len(extents)} axes, not {len(shape)}", entry=name)
+        found = []
+        for extent, size in zip(extents, shape, strict=True):
+            start, length = extent.number(1), extent.number(2) if extent.has(2) else size - extent.number(1)
+            if not 0 <= start <= start + length <= size:
+                problem = f"a slice from {start} of length {length} is not within {size}"
+                raise CheckpointError.of(self.index, problem, entry=name)
+            found.append(_Extent(start, length, whole=not extent.has(2)))
+        return tuple(found)
+
+    # Reading
+
+    def read(self, name: str) -> Any:
+        """A tensor, or a list of bytes."""
+        stored = self.stored[name]
+        if stored.slices:
+            return self._joined(name, stored)
+        if stored.dtype == STRING:
+            return self._strings(name, stored)
+        return self._tensor(name, stored)
+
+    def _tensor(self, name: str, stored: _Stored) -> torch.Tensor:
+        dtype = DTYPES[stored.dtype]
+        held = self._bytes(name, stored)
+        if mask(crc([held])) != stored.crc:
+            raise self._damaged(name, stored)
+        if not stored.size:
+            return torch.empty(stored.shape, dtype=dtype)
+        if stored.offset % dtype.itemsize:
+            held = memoryview(bytearray(held))
+        return torch.frombuffer(held, dtype=dtype).reshape(stored.shape)
+
+    def _joined(self, name: str, stored: _Stored) -> torch.Tensor:
+        """A partitioned variable, whole. Its slices must cover it, each element once."""
+        if stored.dtype == STRING:
+            raise CheckpointError.of(self.index, "a partitioned array of strings cannot be read", entry=name)
+        if sum(math.prod(_sizes(part)) for part in stored.slices) != math.prod(stored.shape):
+            raise CheckpointError.of(self.index, "its slices do not cover it, each element once", entry=name)
+        whole = torch.empty(stored.shape, dtype=DTYPES[stored.dtype])
+        seen = torch.zeros(stored.shape, dtype=torch.bool)
+        for part in stored.slices:
+            place = tuple(slice(extent.start, extent.start + extent.length) for extent in part)
+            value = self._table.get(_slice_key(name, part))
+            if value is None:
+                raise CheckpointError.of(self.index, f"its slice {place} is missing", entry=name)
+            piece = self._stored_as(name, value)
+            if piece.dtype != stored.dtype or piece.shape != _sizes(part) or piece.slices:
+                raise CheckpointError.of(self.index, f"its slice {place} is stored as {piece.shape}", entry=name)
+            whole[place] = self._tensor(name, piece)
+            seen[place] = True
+        if not bool(seen.all()):
+            raise CheckpointError.of(self.index, "its slices do not cover it, each element once", entry=name)
+        return whole
+
+    def _strings(self, name: str, stored: _Stored) -> list[bytes]:
+        """The strings in row-major order: first all lengths and their checksum, then all bytes."""
+        count = math.prod(stored.shape)
+        if count > stored.size:
+            raise CheckpointError.of(self.index, f"{count} strings cannot lie in {stored.size} bytes", entry=name)
+        cursor = Cursor(self._file(stored.shard), self._bytes(name, stored), stored.offset)
+        lengths = [cursor.varint("the length of a string") for _ in range(count)]
+        packed = [length.to_bytes(4 if length < 1 << 32 else 8, "little") for length in lengths]
+        checksum = bytes(cursor.take(4, "the checksum of the lengths"))
+        if masked_crc(*packed) != int.from_bytes(checksum, "little"):
+            raise self._damaged(name, stored)
+        if sum(lengths) != cursor.end - cursor.at:
+            raise cursor.error("the lengths of the strings do not add up", entry=name)
+        strings = [bytes(cursor.take(length, "a string")) for length in lengths]
+        if mask(crc([*packed, checksum, *strings])) != stored.crc:
+            raise self._damaged(name, stored)
+        return strings
+
+    def _bytes(self, name: str, stored: _Stored) -> memoryview:
+        file = self._file(stored.shard)
+        if not stored.size:
+            return memoryview(b"")
+        if stored.shard not in self._maps:
+            try:
+                with open(file, "rb") as opened:
+                    # Private: what is written into a tensor is not written into the file.
+                    self._maps[stored.shard] = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)
+            except FileNotFoundError:
+                raise CheckpointError.of(
+                    file, "this shard is missing", f"{self.index} tells of it.", entry=name
+                ) from None
+            except ValueError:  # nothing can be mapped of an empty file
+                raise CheckpointError.of(file, "this shard is empty", entry=name) from None
+        shard = self._maps[stored.shard]
+        end = stored.offset + stored.size
+        if end > len(shard):
+            problem = f"it ends at byte {end}, and the file has {len(shard)}: it is cut short"
+            raise CheckpointError.of(file, problem, entry=name, offset=stored.offset)
+        return memoryview(shard)[stored.offset : end]
+
+    def _file(self, shard: int) -> str:
+        return f"{self.prefix}.data-{shard:05d}-of-{self.shards:05d}"
+
+    def _damaged(self, name: str, stored: _Stored) -> CheckpointError:
+        problem = f"the checksum of its {stored.size} bytes is wrong: the file is damaged"
+        return CheckpointError.of(self._file(stored.shard), problem, entry=name, offset=stored.offset)
+
+
+def prefix_of(path: str) -> str | None:
+    """The prefix of a bundle, from itself, its index or one of its shards."""
+    for ending in (".index", ""):
+        prefix = path.removesuffix(ending)
+        if os.path.isfile(prefix + ".index"):
+            return prefix
+    before, data, _ = path.rpartition(".data-")
+    return before if data and os.path.isfile(before + ".index") else None
+
+
+def _sizes(part: Slice) -> tuple[int, ...]:
+    return tuple(extent.length for extent in part)
+
+
+# Keys of slices: strings whose order is that of what they stand for
+
+
+def _slice_key(name: str, part: Slice) -> bytes:
+    key = [_number(0), _string(name.encode()), _number(len(part))]
+    for extent in part:
+        key += [_signed(extent.start), _signed(-1 if extent.whole else extent.length)]
+    return b"".join(key)
+
+
+def _number(value: int) -> bytes:
+    big = value.to_bytes((value.bit_length() + 7) // 8, "big")
+    return bytes([len(big)]) + big
+
+
+def _string(value: bytes) -> bytes:
+    # One pass: what escapes one byte must not be taken for the other.
+    return b"".join({0: b"\0\xff", 255: b"\xff\0"}.get(byte, bytes([byte])) for byte in value) + b"\0\1"
+
+
+def _signed(value: int) -> bytes:
+    """As many leading one bits as there are bytes, then a zero, then the number; all turned round if it is negative."""
+    magnitude = ~value if value < 0 else value
+    length = magnitude.bit_length() // 7 + 1
+    header = ((1 << length) - 1) << (8 * length - length)
+    encoded = (magnitude | header) ^ (((1 << 8 * length) - 1) if value < 0 else 0)
+    return encoded.to_bytes(length, "big")

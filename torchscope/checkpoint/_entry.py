@@ -1,0 +1,60 @@
+"""One array of a checkpoint: what it is, and its numbers when they are asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+class Entry:
+    """An array of a checkpoint that is read when asked for.
+
+    Attributes:
+        path: its name in the checkpoint.
+        shape: a tuple of ints.
+        dtype: a ``torch.dtype``, or ``bytes`` for an array of strings.
+    """
+
+    __slots__ = ("_read", "dtype", "path", "shape")
+
+    def __init__(self, path: str, shape: tuple[int, ...], dtype: Any, read: Callable[[], Any]) -> None:
+        self.path, self.shape, self.dtype = path, shape, dtype
+        self._read = read
+
+    @property
+    def numel(self) -> int:
+        """How many elements it has."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int | None:
+        """How many bytes its elements take; ``None`` for strings."""
+        return None if self.dtype is bytes else self.numel * int(self.dtype.itemsize)
+
+    def read(self) -> Any:
+        """The numbers, checked against their checksum where the file has one: a ``torch.Tensor`` on the CPU.
+
+        Where the file allows it the tensor is the mapped file itself: no memory is taken, and pages are read when they
+        are touched. Writing into it does not change the file. Strings come as a list of ``bytes`` in row-major order.
+
+        Raises:
+            CheckpointError: the file is damaged, cut short, or a part of it is missing.
+        """
+        return self._read()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        import numpy
+
+        held = self.read()
+        if isinstance(held, torch.Tensor):
+            held = (held.float() if held.dtype is torch.bfloat16 else held).numpy()
+        else:
+            held = numpy.array(held, dtype=object).reshape(self.shape)
+        return numpy.array(held, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        kind = "bytes" if self.dtype is bytes else str(self.dtype)
+        return f"<Entry '{self.path}' {kind} {list(self.shape)}>"
