@@ -27,12 +27,14 @@ lecun_uniform_initializer orthogonal_initializer identity_initializer
 # top, and no import has to be done late to dodge a circle.
 ORDER = """
 errors _extra _names initializers _tracing _spec _initialize _request _parameter_dict _store _call _partition _op_names
-_default_name _getter _scope _submodule recompute _name_scope _variable _module _template __init__
+_default_name _getter _scope _submodule recompute _name_scope _variable _module _template _table __init__
 """.split()
 # The same within the folders, which may import all that is above but __init__.
 FOLDERS = {
     "graph": "_node _dot _tensorboard _graph _record __init__".split(),
-    "checkpoint": "_bytes _crc _leveldb _proto _entry _bundle _others _open __init__".split(),
+    "checkpoint": """
+    _bytes _crc _leveldb _proto _entry _bundle _others _open _roles _layout _report _load __init__
+    """.split(),
 }
 
 

@@ -255,14 +255,20 @@ class VariableStore(PathParameterDict):
                 _names.check(path)
             except ValueError:
                 continue  # torch reports it as an unexpected key
-            with plain_mode():
-                differentiable = tensor.is_floating_point() or tensor.is_complex()
-                dtype = self.dtype if self.dtype and tensor.is_floating_point() else tensor.dtype
-                made = torch.empty(tensor.shape, dtype=dtype, device=self.device)
-                if path not in metadata.get("buffers", ()):
-                    made = nn.Parameter(made, differentiable and path not in metadata.get("frozen", ()))
-            self.put(spec_of_tensor(path, made), made)
-            self.provisional.add(path)
+            parameter = path not in metadata.get("buffers", ())
+            self.make_like(path, tensor, parameter=parameter, trainable=path not in metadata.get("frozen", ()))
+
+    def make_like(self, path: str, tensor: Tensor, *, parameter: bool = True, trainable: bool = True) -> Tensor:
+        """Make a variable of a tensor's shape and dtype, without its values, for the next get to declare in full."""
+        with plain_mode():
+            differentiable = tensor.is_floating_point() or tensor.is_complex()
+            dtype = self.dtype if self.dtype and tensor.is_floating_point() else tensor.dtype
+            made = torch.empty(tensor.shape, dtype=dtype, device=self.device)
+            if parameter:
+                made = nn.Parameter(made, differentiable and trainable)
+        self.put(spec_of_tensor(path, made), made)
+        self.provisional.add(path)
+        return made
 
     def _replicate_for_data_parallel(self) -> VariableStore:
         replica: VariableStore = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]

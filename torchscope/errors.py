@@ -443,6 +443,9 @@ class CheckpointError(ScopeError, ValueError):
     offset: int | None = None
     """Where in the file, in bytes, if that is known."""
 
+    report: Any = None
+    """The ``LoadReport``, if the file is whole and does not fit the module."""
+
     @classmethod
     def of(
         cls, file: object, problem: str, mend: str = "", *, entry: str | None = None, offset: int | None = None

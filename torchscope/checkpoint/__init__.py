@@ -7,7 +7,8 @@
 
 from ..errors import CheckpointError as CheckpointError
 from ._entry import Entry as Entry
+from ._load import load_checkpoint as load_checkpoint
 from ._open import Checkpoint as Checkpoint
 from ._open import open as open
 
-__all__ = ["Checkpoint", "CheckpointError", "Entry", "open"]
+__all__ = ["Checkpoint", "CheckpointError", "Entry", "LoadReport", "load_checkpoint", "open"]

@@ -159,7 +159,7 @@ class Bundle:
         if mask(crc([held])) != stored.crc:
             raise self._damaged(name, stored)
         if not stored.size:
-            return torch.empty(stored.shape, dtype=dtype)
+            return torch.empty(stored.shape, dtype=dtype, device="cpu")
         if stored.offset % dtype.itemsize:
             held = memoryview(bytearray(held))
         return torch.frombuffer(held, dtype=dtype).reshape(stored.shape)
@@ -170,8 +170,8 @@ class Bundle:
             raise CheckpointError.of(self.index, "a partitioned array of strings cannot be read", entry=name)
         if sum(math.prod(_sizes(part)) for part in stored.slices) != math.prod(stored.shape):
             raise CheckpointError.of(self.index, "its slices do not cover it, each element once", entry=name)
-        whole = torch.empty(stored.shape, dtype=DTYPES[stored.dtype])
-        seen = torch.zeros(stored.shape, dtype=torch.bool)
+        whole = torch.empty(stored.shape, dtype=DTYPES[stored.dtype], device="cpu")
+        seen = torch.zeros(stored.shape, dtype=torch.bool, device="cpu")
         for part in stored.slices:
             place = tuple(slice(extent.start, extent.start + extent.length) for extent in part)
             value = self._table.get(_slice_key(name, part))

@@ -1,0 +1,378 @@
+"""Loading a checkpoint by name: what fits is converted as said, what does not fit changes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.data.make_checkpoints import HERE
+from torchscope import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    CheckpointError,
+    ScopedModule,
+    get_buffer,
+    get_module,
+    get_variable,
+    variable_scope,
+)
+from torchscope.checkpoint import load_checkpoint
+from torchscope.checkpoint import open as open_checkpoint
+from torchscope.checkpoint._bundle import Bundle
+
+pytest.importorskip("crc32c")
+FILTERS = HERE / "image_filters.ckpt"
+PATHS = [f"image_filters/conv{n}/{name}" for n in (1, 2) for name in ("weights", "biases")]
+SHAPES = dict(zip(PATHS, [[8, 3, 5, 5], [8], [4, 8, 5, 5], [4]], strict=True))
+
+
+def filters(dtype: torch.dtype | None = None) -> ScopedModule:
+    return made(SHAPES, dtype)
+
+
+def made(shapes: dict[str, Any], dtype: torch.dtype | None = None) -> ScopedModule:
+    """A built module with these variables."""
+    return ScopedModule(lambda: [get_variable(path, shape) for path, shape in shapes.items()], dtype=dtype).build()
+
+
+def saved(tmp_path: Path, arrays: dict[str, Any]) -> Path:
+    np.savez(tmp_path / "saved.npz", **arrays)
+    return tmp_path / "saved.npz"
+
+
+def numbers(*shape: int) -> Any:
+    return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+
+
+def test_a_tensorflow_model_loads_by_name_with_kernels_turned_round() -> None:
+    model = filters()
+    report = load_checkpoint(model, FILTERS)
+    raw = open_checkpoint(FILTERS)
+    for path in PATHS:
+        array = raw[path].read()
+        expected = array.permute(3, 2, 0, 1) if array.dim() == 4 else array
+        assert torch.equal(model.variables[path].detach(), expected)
+    assert report.complete
+    assert {path: how for path, (_, how) in report.loaded.items()} == {
+        PATHS[0]: "conv: (5, 5, 3, 8) -> (8, 3, 5, 5)",
+        PATHS[1]: "",
+        PATHS[2]: "conv: (5, 5, 8, 4) -> (4, 8, 5, 5)",
+        PATHS[3]: "",
+    }
+    assert report.skipped == {
+        "global_step": "a count of steps",
+        **{f"{path}/Momentum": "a slot of an optimizer" for path in PATHS},
+        **{f"{path}/ExponentialMovingAverage": "a moving average" for path in PATHS},
+    }
+
+
+def test_averages_are_taken_on_request() -> None:
+    model = filters()
+    report = load_checkpoint(model, FILTERS, prefer_ema=True)
+    raw = open_checkpoint(FILTERS)
+    assert torch.equal(model.variables[PATHS[1]].detach(), raw[f"{PATHS[1]}/ExponentialMovingAverage"].read())
+    assert report.loaded[PATHS[1]][0] == f"{PATHS[1]}/ExponentialMovingAverage"
+    assert report.skipped[PATHS[1]] == "its moving average is taken"
+
+
+def test_a_slot_or_step_that_a_variable_has_the_name_of_is_loaded() -> None:
+    model = ScopedModule(lambda: get_buffer("global_step", [], torch.int64)).build()
+    assert load_checkpoint(model, FILTERS, {"global_step": "global_step"}).complete
+    assert int(model.variables["global_step"]) == 1
+
+
+def test_an_unbuilt_module_gets_its_variables_and_its_first_call_checks_them() -> None:
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("image_filters/conv1"):
+            return F.conv2d(x, get_variable("weights", [8, 3, 5, 5]), get_variable("biases", [8]))
+
+    only = {"image_filters/conv1": "image_filters/conv1"}
+    model = ScopedModule(forward)
+    load_checkpoint(model, FILTERS, only, layout="conv")
+    assert list(model.variables) == PATHS[1::-1]
+    assert not model.built
+    built = ScopedModule(forward).build(torch.ones(1, 3, 5, 5))
+    load_checkpoint(built, FILTERS, only)
+    x = torch.rand(1, 3, 7, 7)
+    assert torch.equal(model(x), built(x))
+    assert model.built
+    wrong = ScopedModule(lambda: get_variable("image_filters/conv1/biases", [9]))
+    load_checkpoint(wrong, FILTERS, only, layout="conv")
+    with pytest.raises(ValueError, match="shape"):
+        wrong()
+
+
+def test_without_a_layout_an_unbuilt_module_asks_and_stays_unbuilt() -> None:
+    model = ScopedModule(lambda: None)
+    with pytest.raises(CheckpointError, match="is not built, so nothing tells the order of axes"):
+        load_checkpoint(model, FILTERS)
+    assert not model.specs
+
+
+# Layouts -----------------------------------------------------------------------------------------------------------
+
+gates = numbers(3, 8)
+i, j, f, o = np.split(gates, 4, axis=1)
+cube, depthwise = numbers(2, 3, 4, 5, 6), numbers(5, 5, 3, 2).transpose(2, 3, 0, 1).reshape(6, 1, 5, 5)
+LAYOUTS: dict[str, tuple[Any, list[int], Any, Any]] = {
+    "dense, inferred": (numbers(2, 3), [3, 2], None, numbers(2, 3).T),
+    "as it is, inferred": (numbers(2, 3), [2, 3], None, numbers(2, 3)),
+    "a square matrix, asked": (numbers(3, 3), [3, 3], "dense", numbers(3, 3).T),
+    "a square matrix by its path": (numbers(3, 3), [3, 3], {"**/w": "dense", "x": "same"}, numbers(3, 3).T),
+    "the last pattern decides": (numbers(3, 3), [3, 3], {"a": "dense", "a/w": "same"}, numbers(3, 3)),
+    "a matrix of one element": (numbers(1, 1), [1, 1], None, numbers(1, 1)),
+    "conv, one axis": (numbers(5, 2, 3), [3, 2, 5], None, numbers(5, 2, 3).transpose(2, 1, 0)),
+    "conv, three axes": (
+        numbers(2, 3, 4, 5, 6),
+        [6, 5, 2, 3, 4],
+        None,
+        numbers(2, 3, 4, 5, 6).transpose(4, 3, 0, 1, 2),
+    ),
+    "depthwise": (
+        numbers(5, 5, 3, 2),
+        [6, 1, 5, 5],
+        None,
+        numbers(5, 5, 3, 2).transpose(2, 3, 0, 1).reshape(6, 1, 5, 5),
+    ),
+    "lstm": (gates, [8, 3], "lstm", np.concatenate([i, f, j, o], 1).T),
+    "lstm, bias": (gates[0], [8], "lstm", np.concatenate([i, f, j, o], 1)[0]),
+    "a rule for another rank": (numbers(4), [4], "conv", numbers(4)),
+}
+
+
+@pytest.mark.parametrize("how", LAYOUTS)
+def test_axes_come_in_the_order_of_the_variable(how: str, tmp_path: Path) -> None:
+    array, shape, layout, expected = LAYOUTS[how]
+    model = made({"a/w": shape})
+    load_checkpoint(model, saved(tmp_path, {"a/w": array}), layout=layout)
+    assert np.array_equal(model.variables["a/w"].detach().numpy(), expected)
+
+
+def test_depthwise_kernels_give_the_numbers_of_one_convolution_per_channel(tmp_path: Path) -> None:
+    kernel, x = torch.rand(3, 3, 4, 2), torch.rand(1, 4, 6, 6)
+    model = made({"w": [8, 1, 3, 3]})
+    load_checkpoint(model, saved(tmp_path, {"w": kernel.numpy()}))
+    found = F.conv2d(x, model.variables["w"], groups=4)
+    for channel in range(4):
+        for k in range(2):
+            alone = F.conv2d(x[:, [channel]], kernel[:, :, channel, k][None, None])
+            torch.testing.assert_close(found[:, [channel * 2 + k]], alone)
+
+
+def test_lstm_gates_give_the_numbers_of_tensorflows_cell(tmp_path: Path) -> None:
+    kernel, bias, x, h, c = torch.rand(5, 8), torch.rand(8), torch.rand(1, 3), torch.rand(1, 2), torch.rand(1, 2)
+    i, j, f, o = (torch.cat([x, h], 1) @ kernel + bias).chunk(4, 1)  # BasicLSTMCell, with forget_bias=0
+    c_new = c * f.sigmoid() + i.sigmoid() * j.tanh()
+    model = made({"kernel": [8, 5], "bias": [8]})
+    load_checkpoint(model, saved(tmp_path, {"kernel": kernel.numpy(), "bias": bias.numpy()}), layout="lstm")
+    cell = nn.LSTMCell(3, 2)
+    with torch.no_grad():
+        cell.weight_ih.copy_(model.variables["kernel"][:, :3])
+        cell.weight_hh.copy_(model.variables["kernel"][:, 3:])
+        cell.bias_ih.copy_(model.variables["bias"])
+        cell.bias_hh.zero_()
+    found = cell(x, (h, c))
+    torch.testing.assert_close(found[1], c_new)
+    torch.testing.assert_close(found[0], c_new.tanh() * o.sigmoid())
+
+
+# What does not fit -------------------------------------------------------------------------------------------------
+
+REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], Any, str]] = {
+    "a square matrix": ({"w": numbers(3, 3)}, {"w": [3, 3]}, None, r"may be 'same' or 'dense': say which, layout="),
+    "a square kernel": ({"w": numbers(3, 3, 3, 3)}, {"w": [3, 3, 3, 3]}, None, r"may be 'same' or 'conv'"),
+    "another shape": ({"w": numbers(3, 4)}, {"w": [3, 5]}, None, r"\(3, 4\) is not \(3, 5\) in any layout"),
+    "a layout that is wrong": (
+        {"w": numbers(3, 4)},
+        {"w": [3, 4]},
+        "dense",
+        r"layout 'dense' makes \(4, 3\) of \(3, 4\)",
+    ),
+    "whole numbers": ({"w": np.ones(3, bool)}, {"w": [3]}, None, r"bool does not become float32"),
+    "a variable without an array": ({"w": numbers(3)}, {"w": [3], "v": [2]}, None, r"missing\s+v\s+no array is for it"),
+    "an array without a variable": ({"w": numbers(3), "x": numbers(1)}, {"w": [3]}, None, r"unused\s+x\s+it is for no"),
+}
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_what_does_not_fit_raises_the_whole_report_and_changes_nothing(how: str, tmp_path: Path) -> None:
+    arrays, shapes, layout, message = REFUSED[how]
+    model = made(shapes)
+    before = {path: variable.detach().clone() for path, variable in model.variables.items()}
+    with pytest.raises(CheckpointError, match=message) as raised:
+        load_checkpoint(model, saved(tmp_path, arrays), layout=layout)
+    assert not raised.value.report.complete
+    assert str(raised.value.report) in str(raised.value)
+    assert all(torch.equal(model.variables[path].detach(), value) for path, value in before.items())
+    report = load_checkpoint(model, saved(tmp_path, arrays), layout=layout, strict=False)
+    assert report == raised.value.report
+    for path in before:
+        assert torch.equal(model.variables[path].detach(), before[path]) is (path not in report.loaded)
+
+
+def test_a_damaged_array_leaves_all_variables_as_they_were(tmp_path: Path) -> None:
+    for file in HERE.glob("image_filters.ckpt.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    data = tmp_path / "image_filters.ckpt.data-00000-of-00001"
+    held = bytearray(data.read_bytes())
+    held[Bundle(str(FILTERS)).stored[f"{PATHS[3]}/ExponentialMovingAverage"].offset] ^= 1  # in the last that is loaded
+    data.write_bytes(held)
+    for model in (filters(), ScopedModule(lambda: None)):
+        before = {path: variable.detach().clone() for path, variable in model.variables.items()}
+        with pytest.raises(CheckpointError, match="damaged"):
+            load_checkpoint(model, tmp_path / "image_filters.ckpt", layout="conv", prefer_ema=True)
+        assert list(model.variables) == list(before)
+        assert all(torch.equal(model.variables[path].detach(), value) for path, value in before.items())
+
+
+def test_floating_dtypes_are_converted_to_the_variables() -> None:
+    model = filters(torch.bfloat16)
+    report = load_checkpoint(model, FILTERS)
+    assert report.loaded[PATHS[1]][1] == "float32 -> bfloat16"
+    assert torch.equal(model.variables[PATHS[1]].detach(), open_checkpoint(FILTERS)[PATHS[1]].read().bfloat16())
+
+
+# Names -------------------------------------------------------------------------------------------------------------
+
+MAPS: dict[str, tuple[Any, Any]] = {
+    "scopes with slashes": ({"old/scope/": "new/"}, {"new/w": 1, "new/deep/b": 2}),
+    "scopes without": ({"old/scope": "new"}, {"new/w": 1, "new/deep/b": 2}),
+    "name to name": ({"old/scope/w": "new/w"}, {"new/w": 1}),
+    "everything below a scope": ({"/": "all/"}, {"all/old/scope/w": 1, "all/old/scope/deep/b": 2, "all/v": 3}),
+    "a scope to the root": ({"old/scope/": "/"}, {"w": 1, "deep/b": 2}),
+    "several": ({"v": "u", "old/scope/deep": "x"}, {"u": 3, "x/b": 2}),
+}
+
+
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("how", MAPS)
+def test_an_assignment_map_maps_as_tensorflows(how: str, built: bool, tmp_path: Path) -> None:
+    given, expected = MAPS[how]
+    file = saved(tmp_path, {"old/scope/w": np.ones(2), "old/scope/deep/b": np.full(2, 2.0), "v": np.full(2, 3.0)})
+    model = made({path: [2] for path in expected}) if built else ScopedModule(lambda: None)
+    report = load_checkpoint(model, file, given)
+    assert report.complete
+    assert {path: float(variable.detach()[0]) for path, variable in model.variables.items()} == expected
+
+
+def test_a_map_may_name_a_variable_or_a_scope(tmp_path: Path) -> None:
+    scopes: list[Any] = []
+
+    def forward() -> None:
+        with variable_scope("inside") as scope:
+            scopes.append(scope)
+            get_variable("w", [2])
+
+    model = ScopedModule(forward).build()
+    file = saved(tmp_path, {"a/w": np.ones(2)})
+    load_checkpoint(model, file, {"a": scopes[0]})
+    assert model.variables["inside/w"].tolist() == [1.0, 1.0]
+    load_checkpoint(model, file, {"a/w": model.variables["inside/w"]})
+
+
+def test_renames_are_for_version_drift(tmp_path: Path) -> None:
+    model = made({"a/kernel": [2], "a/bias": [2]})
+    file = saved(tmp_path, {"m/a/weights": np.ones(2), "m/a/biases": np.full(2, 2.0)})
+    report = load_checkpoint(model, file, rename={"weights$": "kernel", "biases$": "bias", "^m/": ""})
+    assert report.loaded["a/kernel"] == ("m/a/weights", "float64 -> float32")
+    assert model.variables["a/bias"].tolist() == [2.0, 2.0]
+
+
+def test_object_checkpoints_load_by_the_paths_of_attributes() -> None:
+    model = ScopedModule(
+        lambda: (get_variable("model/kernel", [2, 1]), get_buffer("model/step", [], torch.int64))
+    ).build()
+    report = load_checkpoint(model, HERE / "objects.ckpt")
+    assert report.loaded["model/step"][0] == "model/step/.ATTRIBUTES/VARIABLE_VALUE"
+    assert (model.variables["model/kernel"].tolist(), int(model.variables["model/step"])) == ([[1.0], [2.0]], 3)
+    assert "the graph of objects" in report.skipped.values()
+
+
+load: Any = load_checkpoint  # also with what its types refuse
+BAD: dict[str, tuple[Callable[[ScopedModule, Path], Any], type[Exception], str]] = {
+    "no module": (lambda m, p: load(nn.Linear(1, 1), p), ArgumentTypeError, "Give a ScopedModule"),
+    "no such rule": (lambda m, p: load(m, p, layout="hwio"), ArgumentValueError, "The rules are 'same', 'dense'"),
+    "no layout": (lambda m, p: load(m, p, layout=3), ArgumentTypeError, "Give the name of a rule"),
+    "no such scope": (lambda m, p: load(m, p, {"b": "a"}), ArgumentValueError, "has no 'b', neither array nor"),
+    "no such variable": (lambda m, p: load(m, p, {"a/w": "a/v"}), ArgumentValueError, "no variable 'a/v'"),
+    "nothing below": (lambda m, p: load(m, p, {"a": "b"}), ArgumentValueError, "no variables below 'b'"),
+    "no expression": (lambda m, p: load(m, p, rename={"(": ""}), ArgumentValueError, "no regular expression"),
+    "two names in one": (lambda m, p: load(m, p, rename={"^.*": "w"}), ArgumentValueError, "makes 'w' of both"),
+    "a key that is no name": (lambda m, p: load(m, p, {3: "a"}), ArgumentTypeError, "Its keys are names"),
+    "a value that is no name": (lambda m, p: load(m, p, {"a": 3}), ArgumentTypeError, "Its values are"),
+}
+
+
+@pytest.mark.parametrize("how", BAD)
+def test_a_bad_argument_says_how_to_mend_it(how: str, tmp_path: Path) -> None:
+    call, kind, message = BAD[how]
+    model = made({"a/w": [2]})
+    with pytest.raises(kind, match=re.escape(message)):
+        call(model, saved(tmp_path, {"a/w": np.ones(2), "x": np.ones(2)}))
+
+
+def test_layers_of_get_module_load_by_their_parameters_names(tmp_path: Path) -> None:
+    model = ScopedModule(lambda x: get_module("dense", nn.Linear, 3, 2)(x)).build(torch.ones(1, 3))
+    file = saved(tmp_path, {"dense/kernel": numbers(3, 2), "dense/bias": np.ones(2)})
+    report = load_checkpoint(model, file, rename={"/kernel$": ".weight", "/bias$": ".bias"})
+    assert report.complete
+    assert np.array_equal(dict(model.named_parameters())["variables.dense.weight"].detach().numpy(), numbers(3, 2).T)
+
+
+def test_a_variable_in_parts_takes_the_whole_array(tmp_path: Path) -> None:
+    def forward() -> None:
+        with variable_scope("", partitioner=lambda shape, dtype: [1] * (len(shape) - 1) + [3]):
+            get_variable("rows", [3, 7])
+            get_variable("whole", [4])
+
+    model = ScopedModule(forward).build()
+    rename = {"^columns$": "rows"}
+    report = load_checkpoint(model, HERE / "partitioned.ckpt", rename={"^rows$": "other", **rename}, strict=False)
+    assert report.refused == {"rows": ("columns", "(2, 9) is not (3, 7) in any layout that could be meant")}
+    report = load_checkpoint(model, HERE / "partitioned.ckpt", {"rows": "rows", "whole": "whole"})
+    assert report.loaded["rows"] == ("rows", "dense: (7, 3) -> (3, 7), in 3 parts")
+    raw = open_checkpoint(HERE / "partitioned.ckpt")
+    parts = [model.variables[f"rows/part_{n}"].detach() for n in range(3)]
+    assert torch.equal(torch.cat(parts, 1), raw["rows"].read().T)
+    np.savez(tmp_path / "parts.npz", **{path: v.detach().numpy() for path, v in model.variables.items()})
+    assert load_checkpoint(model, tmp_path / "parts.npz", layout="same").complete
+
+
+def test_a_computed_variable_is_refused(tmp_path: Path) -> None:
+    model = made({"w": [3]})
+    torch.nn.utils.parametrize.register_parametrization(model.variables, "w", nn.Identity())
+    with pytest.raises(CheckpointError, match="the variable is computed"):
+        load_checkpoint(model, saved(tmp_path, {"w": np.ones(3)}))
+
+
+def test_it_loads_below_a_default_device_and_into_meta_nothing(tmp_path: Path) -> None:
+    file = saved(tmp_path, {"w": numbers(2, 3)})
+    model = made({"w": [3, 2]})
+    with torch.device("meta"):
+        load_checkpoint(model, file)
+    assert model.variables["w"].tolist() == numbers(2, 3).T.tolist()
+    with pytest.raises(CheckpointError, match="is on the meta device: call to_empty"):
+        load_checkpoint(model.to("meta"), file)
+
+
+def test_after_a_strict_load_the_first_call_makes_nothing_that_was_missing(tmp_path: Path) -> None:
+    model = ScopedModule(lambda: (get_variable("w", [2]), get_variable("v", [2])))
+    load_checkpoint(model, saved(tmp_path, {"w": np.ones(2, np.float32)}))
+    with pytest.raises(ValueError, match="'v'"):
+        model()
+
+
+def test_two_checkpoints_build_one_module(tmp_path: Path) -> None:
+    model = ScopedModule(lambda: (get_variable("a/w", [2]), get_variable("b/w", [2])))
+    file = saved(tmp_path, {"w": np.ones(2, np.float32)})
+    load_checkpoint(model, file, {"/": "a"})
+    load_checkpoint(model, file, {"/": "b"})
+    assert [v.tolist() for v in model()] == [[1.0, 1.0], [1.0, 1.0]]

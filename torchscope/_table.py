@@ -1,0 +1,17 @@
+"""Rows as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def as_text(rows: Iterable[Sequence[object]]) -> str:
+    """Rows in columns as wide as they need to be.
+
+    >>> print(as_text([("a/w", (2, 3)), ("a/bias", (3,))]))
+    a/w     (2, 3)
+    a/bias  (3,)
+    """
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)

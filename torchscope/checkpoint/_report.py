@@ -1,0 +1,43 @@
+"""What became of each array of a checkpoint and of each variable of a module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .._table import as_text
+
+
+@dataclass
+class LoadReport:
+    """What :func:`load_checkpoint` did, or would have done; ``str(report)`` is a table.
+
+    Attributes:
+        loaded: variable -> (the array that it was loaded from, how it was converted: ``""`` if not at all).
+        missing: variables that no array is for.
+        unused: arrays that are for no variable.
+        skipped: array -> what it is: a slot of an optimizer, a count of steps, a moving average.
+        refused: variable -> (array, why it cannot be loaded from that).
+    """
+
+    loaded: dict[str, tuple[str, str]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every variable was loaded and every array used or skipped for a reason."""
+        return not (self.missing or self.unused or self.refused)
+
+    def __str__(self) -> str:
+        counts = (
+            f"{len(self.loaded)} loaded, {len(self.refused)} refused, {len(self.missing)} missing, "
+            f"{len(self.unused)} unused, {len(self.skipped)} skipped"
+        )
+        rows = [("refused", path, f"<- {name}", why) for path, (name, why) in self.refused.items()]
+        rows += [("missing", path, "", "no array is for it") for path in self.missing]
+        rows += [("unused", "", f"   {name}", "it is for no variable") for name in self.unused]
+        rows += [("loaded", path, f"<- {name}", how) for path, (name, how) in self.loaded.items()]
+        rows += [("skipped", "", f"   {name}", why) for name, why in self.skipped.items()]
+        return counts + ("\n" + as_text(rows) if rows else "")

@@ -1,0 +1,27 @@
+"""What an array of a checkpoint is for, by its name: a variable, or what only training needs."""
+
+from __future__ import annotations
+
+import re
+
+AVERAGE = "/ExponentialMovingAverage"
+_ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
+_ROLES = {
+    "a slot of an optimizer": re.compile(
+        r"/\.OPTIMIZER_SLOT/|/(Momentum|Adam|AdamW|LAMB|RMSProp|Adagrad|Adadelta|Ftrl|AdaMax|adam_[mv]|lamb_[mv])(_\d+)?$"
+        r"|(^|/)(beta[12]_power|gradient_squared_accum|loss_scale)(_\d+)?$"
+    ),
+    "a count of steps": re.compile(r"(^|/)(global_step|save_counter)$"),
+    "a moving average": re.compile(AVERAGE + r"$"),
+    "the graph of objects": re.compile(r"^_CHECKPOINTABLE_OBJECT_GRAPH$"),
+}
+
+
+def variable_name(name: str) -> str:
+    """The name without what ``tf.train.Checkpoint`` puts behind each."""
+    return name.removesuffix(_ATTRIBUTE)
+
+
+def role(name: str) -> str | None:
+    """What an array is if it is no variable of a model, in words."""
+    return next((what for what, pattern in _ROLES.items() if pattern.search(name)), None)
