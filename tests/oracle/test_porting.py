@@ -1,0 +1,100 @@
+"""The traps of ``docs/porting.md``: torch's line gives TensorFlow's numbers."""
+
+from __future__ import annotations
+
+import doctest
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+tf = pytest.importorskip("tensorflow")
+v1 = tf.compat.v1
+PAGE = Path(__file__).parents[2] / "docs" / "porting.md"
+
+
+def same_padding() -> Callable[..., Tensor]:
+    """The function as the page has it."""
+    (example,) = [e for e in doctest.DocTestParser().get_examples(PAGE.read_text()) if "def same_padding" in e.source]
+    found: dict[str, Any] = {"F": F}
+    exec(example.source, found)
+    return found["same_padding"]
+
+
+def nchw(x: Any) -> Tensor:
+    return torch.from_numpy(np.asarray(x).transpose(0, 3, 1, 2).copy())
+
+
+def close(ours: Tensor, theirs: Any) -> None:
+    np.testing.assert_allclose(ours.numpy(), np.asarray(theirs), rtol=1e-4, atol=1e-5)
+
+
+random = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("size", [7, 8, 9])
+@pytest.mark.parametrize("kernel", [2, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_same_padding_of_convolutions_and_pools(size: int, kernel: int, stride: int) -> None:
+    x = random.standard_normal((1, size, size + 1, 3), np.float32)
+    weights = random.standard_normal((kernel, kernel, 3, 4), np.float32)
+    pad = same_padding()
+    ours = F.conv2d(pad(nchw(x), kernel, stride), torch.from_numpy(weights.transpose(3, 2, 0, 1).copy()), stride=stride)
+    close(ours, nchw(tf.nn.conv2d(x, weights, stride, "SAME")))
+    pooled = F.max_pool2d(pad(nchw(x), kernel, stride, float("-inf")), kernel, stride)
+    close(pooled, nchw(tf.nn.max_pool2d(x, kernel, stride, "SAME")))
+
+
+def test_batch_norm_and_its_running_means() -> None:
+    x = random.standard_normal((6, 3), np.float32)
+    decay, mean, variance = 0.99, np.zeros(3, np.float32), np.ones(3, np.float32)
+    y, batch_mean, batch_variance, *_ = v1.nn.fused_batch_norm(
+        x.reshape(6, 1, 1, 3), np.ones(3, np.float32), np.zeros(3, np.float32), epsilon=1e-3
+    )
+    running = torch.from_numpy(mean.copy()), torch.from_numpy(variance.copy())
+    ours = F.batch_norm(torch.from_numpy(x), running[0], running[1], training=True, momentum=0.01, eps=1e-3)
+    close(ours, np.asarray(y).reshape(6, 3))
+    close(running[0], mean * decay + np.asarray(batch_mean) * (1 - decay))
+    close(running[1], variance * decay + np.asarray(batch_variance) * (1 - decay))
+
+
+def test_dropout_l2_loss_and_cross_entropy() -> None:
+    x = random.standard_normal((4, 5), np.float32)
+    close(torch.from_numpy(x).square().sum() / 2, tf.nn.l2_loss(x))
+    labels = np.eye(5, dtype=np.float32)[[0, 2, 4, 1]]
+    ours = F.cross_entropy(torch.from_numpy(x), torch.tensor([0, 2, 4, 1]), reduction="none")
+    close(ours, v1.nn.softmax_cross_entropy_with_logits(labels=labels, logits=x))
+    kept = np.asarray(v1.nn.dropout(np.ones((200, 200), np.float32), keep_prob=0.9))
+    also = F.dropout(torch.ones(200, 200), 0.1, training=True)
+    assert kept.max() == pytest.approx(float(also.max()))
+    assert (kept == 0).mean() == pytest.approx(float((also == 0).float().mean()), abs=0.01)
+
+
+def test_flatten_in_tensorflows_order() -> None:
+    x = random.standard_normal((2, 3, 4, 5), np.float32)
+    close(nchw(x).permute(0, 2, 3, 1).flatten(1), tf.reshape(x, [2, -1]))
+
+
+def test_lstm_gates_with_their_forget_bias() -> None:
+    x, c, h = (random.standard_normal((1, n), np.float32) for n in (3, 2, 2))
+    kernel, bias = random.standard_normal((5, 8), np.float32), random.standard_normal(8).astype(np.float32)
+    # lstm_block_cell is the BasicLSTMCell as one operation; it orders the gates i, ci, f, o.
+    _, c_new, _, _, _, _, h_new = tf.raw_ops.LSTMBlockCell(
+        x=x, cs_prev=c, h_prev=h, w=kernel, b=bias, wci=np.zeros(2, np.float32), wcf=np.zeros(2, np.float32),
+        wco=np.zeros(2, np.float32), forget_bias=1.0, cell_clip=-1.0, use_peephole=False,
+    )  # fmt: skip
+    i, j, f, o = np.split(np.arange(8), 4)
+    order = np.concatenate([i, f, j, o])
+    weight, ours = torch.from_numpy(kernel[:, order].T.copy()), torch.from_numpy(bias[order].copy())
+    ours[2:4] += 1
+    found_h, found_c = torch.lstm_cell(
+        torch.from_numpy(x), (torch.from_numpy(h), torch.from_numpy(c)), weight[:, :3], weight[:, 3:], ours,
+        torch.zeros(8),
+    )  # fmt: skip
+    close(found_h, h_new)
+    close(found_c, c_new)
