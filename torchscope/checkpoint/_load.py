@@ -103,7 +103,7 @@ def load_checkpoint(
         raise ArgumentTypeError.of("module", module, "Give a ScopedModule; another module loads a state_dict.")
     saved = path if isinstance(path, Checkpoint) else open(path)
     store, rules = module.variables, Rules(layout)
-    names = _renamed(saved, rename)
+    names = renamed(saved, rename)
     targets = _targets(store, names)
     report = LoadReport()
     steps = []
@@ -155,7 +155,7 @@ def _how_to_mend(report: LoadReport) -> str:
 # Names -------------------------------------------------------------------------------------------------------------
 
 
-def _renamed(saved: Checkpoint, rename: Rename | None) -> dict[str, str]:
+def renamed(saved: Checkpoint, rename: Rename | None) -> dict[str, str]:
     """Each array of the checkpoint by the name that it goes by here."""
     patterns = list(rename.items() if isinstance(rename, Mapping) else rename or ())
     names: dict[str, str] = {}
@@ -197,11 +197,17 @@ def _targets(store: VariableStore, names: Mapping[str, str]) -> dict[str, _Targe
     return targets
 
 
+def mapped(names: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """What an assignment map makes of the names of a checkpoint, where there is no module: new name -> name."""
+    return _sources(None, {}, names, given)
+
+
 def _sources(
-    store: VariableStore, targets: Mapping[str, _Target], names: Mapping[str, str], given: AssignmentMap | None
+    store: VariableStore | None, targets: Mapping[str, _Target], names: Mapping[str, str], given: AssignmentMap | None
 ) -> dict[str, str]:
     """For each variable to be loaded, the name of its array, whether there is one or not."""
-    new = [] if store.built else [name for name, array in names.items() if role(array) is None]
+    built = store is not None and store.built
+    new = [] if built else [name for name, array in names.items() if role(array) is None]
     if given is None:
         return {path: path for path in (*targets, *new)}
     sources: dict[str, str] = {}
@@ -210,7 +216,7 @@ def _sources(
             raise ArgumentTypeError.of("assignment_map", asked, "Its keys are names or scopes of the checkpoint.")
         source, target = asked.strip("/"), _target(store, to)
         if source in names:
-            if store.built and target not in targets:
+            if built and target not in targets:
                 mend = f"The module has no variable '{target}'. {_nearest(target, targets)}"
                 raise ArgumentValueError.of("assignment_map", {asked: to}, mend)
             sources[target] = source
@@ -231,8 +237,8 @@ def _is_below(path: str, scope: str) -> bool:
     return not scope or path.startswith(scope + "/")
 
 
-def _target(store: VariableStore, to: object) -> str:
-    if isinstance(to, Tensor):
+def _target(store: VariableStore | None, to: object) -> str:
+    if isinstance(to, Tensor) and store is not None:
         return store.path_of(to)
     if isinstance(to, VariableScope):
         return to.name

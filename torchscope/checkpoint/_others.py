@@ -46,11 +46,11 @@ def safetensors(file: str) -> Found:
     with _trouble(file), package.safe_open(file, framework="pt") as held:
         for name in held.keys():  # noqa: SIM118
             part = held.get_slice(name)
-            kind = _SAFETENSORS[part.get_dtype()]
+            kind = SAFETENSORS[part.get_dtype()]
             yield name, Entry(name, tuple(part.get_shape()), kind, functools.partial(read, name))
 
 
-_SAFETENSORS = {
+SAFETENSORS = {
     "F64": torch.float64,
     "F32": torch.float32,
     "F16": torch.float16,
