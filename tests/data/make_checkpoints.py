@@ -109,8 +109,9 @@ def as_tensorflow_reads(tf: Any, prefix: str) -> tuple[dict[str, Any], dict[str,
     reader = tf.train.load_checkpoint(prefix)
     facts, held = {}, {}
     for name, shape in sorted(reader.get_variable_to_shape_map().items()):
-        array = np.asarray(reader.get_tensor(name))
         dtype = reader.get_variable_to_dtype_map()[name].name
+        # as objects: an array of fixed-length strings would lose the zeros at their ends
+        array = np.asarray(reader.get_tensor(name), object if dtype == "string" else None)
         facts[name] = {"dtype": dtype, "shape": list(shape)}
         if dtype == "string":
             array = np.frombuffer(joined(array.reshape(-1).tolist()), np.uint8)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.data.make_checkpoints import DTYPES, WRITERS, as_tensorflow_reads
@@ -54,6 +54,7 @@ def same_as_tensorflow(prefix: str) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(names, arrays(), min_size=1, max_size=5))
+@example({"a zero at the end": tf.constant(b"\0")})
 def test_whatever_tensorflow_saves_reads_as_it_reads_it(tensors: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         prefix = str(Path(folder) / "saved")
