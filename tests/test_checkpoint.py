@@ -69,6 +69,25 @@ def test_a_tensor_is_the_mapped_file_and_writing_into_it_leaves_the_file_alone(t
         weights.zero_()
     assert Path(f"{prefix}.data-00000-of-00001").read_bytes() == before
     assert not bool(checkpoint.open(prefix)["image_filters/conv1/weights"].read().eq(0).any())
+    assert not bool(saved["image_filters/conv1/weights"].read().eq(0).any())
+
+
+def test_a_large_tensor_is_mapped_alone_wherever_it_lies(tmp_path: Path) -> None:
+    numbers = np.arange(60_000, dtype=np.float32)
+    data = b"even" * 4 + numbers.tobytes() + b"!" + numbers.tobytes()
+    pairs = [HEADER]
+    for name, offset in ((b"a", 16), (b"b", 17 + numbers.nbytes)):
+        checksum = b"\x35" + masked_crc(numbers.tobytes()).to_bytes(4, "little")
+        entry = FLOAT + shape_of(60_000) + field(4, offset) + field(5, numbers.nbytes) + checksum
+        pairs.append((name, entry))
+    (tmp_path / "large.index").write_bytes(table(pairs))
+    (tmp_path / "large.data-00000-of-00001").write_bytes(data)
+    saved = checkpoint.open(tmp_path / "large")
+    first, again, other = saved["a"].read(), saved["a"].read(), saved["b"].read()
+    first.zero_()
+    for tensor in (again, other, saved["a"].read()):
+        assert np.array_equal(tensor.numpy(), numbers)
+    assert (tmp_path / "large.data-00000-of-00001").read_bytes() == data
 
 
 def test_an_entry_is_an_array_for_numpy() -> None:

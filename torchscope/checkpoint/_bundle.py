@@ -49,6 +49,7 @@ DTYPES = {
     24: torch.float8_e5m2,
     25: torch.float8_e4m3fn,
 }
+_LARGE = 1 << 16  # bytes from which on a tensor is mapped: there is a limit to the number of mappings
 _NAMES = {20: "resource", 21: "variant", 29: "int4", 30: "uint4"}
 
 
@@ -210,21 +211,21 @@ class Bundle:
             return memoryview(b"")
         if stored.shard not in self._maps:
             try:
-                with open(file, "rb") as opened:
-                    # Private: what is written into a tensor is not written into the file.
-                    self._maps[stored.shard] = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)
+                self._maps[stored.shard] = _mapped(file, mmap.ACCESS_READ)
             except FileNotFoundError:
-                raise CheckpointError.of(
-                    file, "this shard is missing", f"{self.index} tells of it.", entry=name
-                ) from None
+                mend = f"{self.index} tells of it: bring all files of the checkpoint along."
+                raise CheckpointError.of(file, "this shard is missing", mend, entry=name) from None
             except ValueError:  # nothing can be mapped of an empty file
                 raise CheckpointError.of(file, "this shard is empty", entry=name) from None
-        shard = self._maps[stored.shard]
-        end = stored.offset + stored.size
+        shard, end = self._maps[stored.shard], stored.offset + stored.size
         if end > len(shard):
             problem = f"it ends at byte {end}, and the file has {len(shard)}: it is cut short"
             raise CheckpointError.of(file, problem, entry=name, offset=stored.offset)
-        return memoryview(shard)[stored.offset : end]
+        if stored.size < _LARGE:
+            return memoryview(bytearray(shard[stored.offset : end]))
+        # A private mapping of its own: what is written into the tensor is neither in the file nor in another tensor.
+        start = stored.offset - stored.offset % mmap.ALLOCATIONGRANULARITY
+        return memoryview(_mapped(file, mmap.ACCESS_COPY, end - start, start))[stored.offset - start :]
 
     def _file(self, shard: int) -> str:
         return f"{self.prefix}.data-{shard:05d}-of-{self.shards:05d}"
@@ -232,6 +233,11 @@ class Bundle:
     def _damaged(self, name: str, stored: _Stored) -> CheckpointError:
         problem = f"the checksum of its {stored.size} bytes is wrong: the file is damaged"
         return CheckpointError.of(self._file(stored.shard), problem, entry=name, offset=stored.offset)
+
+
+def _mapped(file: str, access: int, length: int = 0, start: int = 0) -> mmap.mmap:
+    with open(file, "rb") as opened:
+        return mmap.mmap(opened.fileno(), length, access=access, offset=start)
 
 
 def prefix_of(path: str) -> str | None:

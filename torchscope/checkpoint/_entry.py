@@ -37,8 +37,9 @@ class Entry:
     def read(self) -> Any:
         """The numbers, checked against their checksum where the file has one: a ``torch.Tensor`` on the CPU.
 
-        Where the file allows it the tensor is the mapped file itself: no memory is taken, and pages are read when they
-        are touched. Writing into it does not change the file. Strings come as a list of ``bytes`` in row-major order.
+        A large tensor is the mapped file itself where the file allows it: no memory is taken, and pages are read when
+        they are touched. Writing into it changes neither the file nor what is read from it again. Strings
+        come as a list of ``bytes`` in row-major order.
 
         Raises:
             CheckpointError: the file is damaged, cut short, or a part of it is missing.
