@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.timing import medians, report
-from tests.models.pairs import LAYERS, TRANSFORMER, WIDTH, Pair, attend, batch, dense, names_of
+from tests.models.pairs import LAYERS, TRANSFORMER, WIDTH, Pair, PlainTower, attend, batch, dense, names_of
 from torchscope import ScopedModule
 
 MLP_LAYERS = 10
@@ -26,21 +26,10 @@ def mlp(x: Tensor) -> Tensor:
     return x
 
 
-class PlainMlp(torch.nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = torch.nn.ModuleList(torch.nn.Linear(8, 8) for _ in range(MLP_LAYERS))
-
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = torch.tanh(layer(x))
-        return x
-
-
 MLP = Pair(
     "MLP",
     lambda: ScopedModule(mlp, seed=0),
-    PlainMlp,
+    lambda: PlainTower(MLP_LAYERS, 8),
     batch(2, 8),
     names_of(**{f"layers__{n}": f"layer_{n}" for n in range(MLP_LAYERS)}),
 )

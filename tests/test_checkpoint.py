@@ -6,7 +6,7 @@ import json
 import shutil
 import struct
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,19 +155,33 @@ def read_all(prefix: Path) -> dict[str, bytes]:
     return {path: raw(entry) for path, entry in checkpoint.open(prefix).items()}
 
 
+def spoiled(file: Path, spoil: Callable[[bytes], Iterable[bytes]]) -> Iterator[None]:
+    """Let the file hold each of what is made of it in turn, and at last what it held."""
+    good = file.read_bytes()
+    for bad in spoil(good):
+        file.write_bytes(bad)
+        yield
+    file.write_bytes(good)
+
+
+def flipped(*bits: int) -> Callable[[bytes], Iterator[bytes]]:
+    """Everything that differs in one of these bits of one byte."""
+
+    def spoil(good: bytes) -> Iterator[bytes]:
+        for at in range(len(good)):
+            for bit in bits:
+                yield good[:at] + bytes([good[at] ^ bit]) + good[at + 1 :]
+
+    return spoil
+
+
 @pytest.mark.parametrize("name", ["objects", "sharded"])
 def test_every_flipped_bit_of_an_index_is_found(name: str, tmp_path: Path) -> None:
     prefix = copied(name, tmp_path)
     index = Path(f"{prefix}.index")
-    good = index.read_bytes()
-    for at in range(len(good)):
-        for bit in (1, 128):
-            bad = bytearray(good)
-            bad[at] ^= bit
-            index.write_bytes(bad)
-            with pytest.raises(CheckpointError, match=r"\.index"):
-                read_all(prefix)
-    index.write_bytes(good)
+    for _ in spoiled(index, flipped(1, 128)):
+        with pytest.raises(CheckpointError, match=r"\.index"):
+            read_all(prefix)
     read_all(prefix)
 
 
@@ -175,14 +189,9 @@ def test_every_flipped_bit_of_an_index_is_found(name: str, tmp_path: Path) -> No
 def test_every_flipped_bit_of_the_data_is_found(name: str, tmp_path: Path) -> None:
     prefix = copied(name, tmp_path)
     for file in tmp_path.glob("*.data-*"):
-        good = file.read_bytes()
-        for at in range(len(good)):
-            bad = bytearray(good)
-            bad[at] ^= 1
-            file.write_bytes(bad)
+        for _ in spoiled(file, flipped(1)):
             with pytest.raises(CheckpointError, match="damaged|checksum|longer than|add up|cut short|takes"):
                 read_all(prefix)
-        file.write_bytes(good)
     read_all(prefix)
 
 
@@ -190,12 +199,9 @@ def test_every_flipped_bit_of_the_data_is_found(name: str, tmp_path: Path) -> No
 def test_a_file_that_is_cut_short_anywhere_is_refused(name: str, tmp_path: Path) -> None:
     prefix = copied(name, tmp_path)
     for file in tmp_path.iterdir():
-        good = file.read_bytes()
-        for length in range(len(good)):
-            file.write_bytes(good[:length])
+        for _ in spoiled(file, lambda good: (good[:length] for length in range(len(good)))):
             with pytest.raises(CheckpointError):
                 read_all(prefix)
-        file.write_bytes(good)
 
 
 def test_random_bytes_are_refused(tmp_path: Path) -> None:

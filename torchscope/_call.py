@@ -68,7 +68,8 @@ class Call:
         self.last: Any = None  # the scope entered last; each scope knows the one entered before it
         self.default_names: Any = None  # worked out if asked for; likewise the names of operations
         self.op_names: Any = None
-        self.remembered: Any = {}  # template -> (its scope, whether its variables are made); path -> how it is cut
+        # template -> its state; path -> how it is cut; manager -> its default name; BY_PATH -> True
+        self.remembered: Any = {}
         self.collected: dict[str, list[tuple[str, Any]]] | None = None  # what add_to_collection added in this call
         self.undo: Undo | None = None  # how to undo what it created; None: it may not create
         if is_compiling():

@@ -122,10 +122,12 @@ def deep(x: Tensor) -> Tensor:
     return x
 
 
-class PlainDeep(nn.Module):
-    def __init__(self) -> None:
+class PlainTower(nn.Module):
+    """Layers of one width, each followed by a tanh."""
+
+    def __init__(self, depth: int, width: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(DEPTH))
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
@@ -136,7 +138,7 @@ class PlainDeep(nn.Module):
 DEEP = Pair(
     "100 scopes deep",
     lambda: ScopedModule(deep, seed=0),
-    PlainDeep,
+    lambda: PlainTower(DEPTH, 4),
     batch(2, 4),
     names_of(**{f"layers__{n}": "/".join(f"l{m}" for m in range(n + 1)) + "/dense" for n in range(DEPTH)}),
 )
@@ -449,11 +451,7 @@ def checkpointed(x: Tensor) -> Tensor:
     return x
 
 
-class PlainCheckpointed(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
-
+class PlainCheckpointed(PlainTower):
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
             x = checkpoint(lambda x, layer=layer: torch.tanh(layer(x)), x, use_reentrant=False)
@@ -463,7 +461,7 @@ class PlainCheckpointed(nn.Module):
 CHECKPOINTED = Pair(
     "checkpointed functions",
     lambda: ScopedModule(checkpointed, seed=0),
-    PlainCheckpointed,
+    lambda: PlainCheckpointed(2, 4),
     batch(2, 4),
     names_of(**{f"layers__{n}": f"layer_{n}/dense" for n in range(2)}),
 )

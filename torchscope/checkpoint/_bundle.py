@@ -18,7 +18,7 @@ import torch
 
 from ..errors import CheckpointError
 from ._bytes import Cursor
-from ._crc import crc, mask, masked_crc
+from ._crc import masked_crc
 from ._entry import Entry
 from ._leveldb import entries
 from ._proto import Message
@@ -157,7 +157,7 @@ class Bundle:
     def _tensor(self, name: str, stored: _Stored) -> torch.Tensor:
         dtype = DTYPES[stored.dtype]
         held = self._bytes(name, stored)
-        if mask(crc([held])) != stored.crc:
+        if masked_crc(held) != stored.crc:
             raise self._damaged(name, stored)
         if not stored.size:
             return torch.empty(stored.shape, dtype=dtype, device="cpu")
@@ -201,7 +201,7 @@ class Bundle:
         if sum(lengths) != cursor.end - cursor.at:
             raise cursor.error("the lengths of the strings do not add up", entry=name)
         strings = [bytes(cursor.take(length, "a string")) for length in lengths]
-        if mask(crc([*packed, checksum, *strings])) != stored.crc:
+        if masked_crc(*packed, checksum, *strings) != stored.crc:
             raise self._damaged(name, stored)
         return strings
 

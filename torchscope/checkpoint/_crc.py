@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from .._extra import need
@@ -16,18 +16,11 @@ def _crc32c() -> Callable[[Any, int], int]:
 
 
 def masked_crc(*parts: Any) -> int:
-    """The checksum of all parts together, as a file stores it."""
-    return mask(crc(parts))
+    """The checksum of all parts together, as a file stores it.
 
-
-def crc(parts: Iterable[Any], before: int = 0) -> int:
-    """The plain checksum of all parts together, after what has the checksum ``before``."""
-    add = _crc32c()
+    It is turned and moved, so that one over data that holds checksums is no weaker.
+    """
+    add, checksum = _crc32c(), 0
     for part in parts:
-        before = add(part, before)
-    return before
-
-
-def mask(checksum: int) -> int:
-    """A checksum turned and moved, so that one over data that holds checksums is no weaker."""
+        checksum = add(part, checksum)
     return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF

@@ -9,6 +9,11 @@ from typing import Any
 import torch
 
 
+def dtype_name(dtype: Any) -> str:
+    """A dtype in a word: ``"float32"``, and ``"bytes"`` for strings."""
+    return "bytes" if dtype is bytes else str(dtype).removeprefix("torch.")
+
+
 class Entry:
     """An array of a checkpoint that is read when asked for.
 

@@ -86,3 +86,8 @@ def fitting(found: Shape, wanted: Shape) -> list[str]:
         if takes(found) and converted_shape(rule, found) == wanted:
             ways.setdefault(tuple(convert(marked).flatten().tolist()), rule)
     return list(ways.values())
+
+
+def undecided(shape: Shape) -> bool:
+    """Whether a shape alone, without the variable's, leaves several orders of its axes that could be meant."""
+    return any(RULES[rule][1](shape) for rule in _INFERRED if rule != "same")

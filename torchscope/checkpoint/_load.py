@@ -15,8 +15,8 @@ from .._module import ScopedModule
 from .._scope import VariableScope
 from .._store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError, CheckpointError, InvalidNameError
-from ._entry import Entry
-from ._layout import RULES, Layout, Rules, Shape, converted_shape, fitting
+from ._entry import Entry, dtype_name
+from ._layout import RULES, Layout, Rules, Shape, converted_shape, fitting, undecided
 from ._open import Checkpoint, open
 from ._report import LoadReport
 from ._roles import AVERAGE, role, variable_name
@@ -267,15 +267,15 @@ def _rule_for(path: str, entry: Entry, target: _Target | None, rules: Rules) -> 
     if any(tensor.is_meta for tensor, _, _ in target.pieces):
         return None, "the variable is on the meta device: call to_empty(device=...) first"
     if not _casts(entry.dtype, target.dtype):
-        return None, f"{_short(entry.dtype)} does not become {_short(target.dtype)}"
+        return None, f"{dtype_name(entry.dtype)} does not become {dtype_name(target.dtype)}"
     wanted = target.shape
     fits = [asked] if asked else fitting(entry.shape, wanted)
     if not fits:
         return None, f"{entry.shape} is not {wanted} in any layout that could be meant"
     if len(fits) > 1:
         return None, f"{entry.shape} may be {' or '.join(map(repr, fits))}: say which, layout={{'{path}': ...}}"
-    if converted_shape(fits[0], entry.shape) != wanted:
-        made = converted_shape(fits[0], entry.shape)
+    made = converted_shape(fits[0], entry.shape)
+    if made != wanted:
         return None, f"layout {fits[0]!r} makes {made} of {entry.shape}, and the variable is {wanted}"
     parts = f"in {len(target.pieces)} parts" if len(target.pieces) > 1 else ""
     return fits[0], ", ".join(filter(None, (_how(fits[0], entry, wanted, target.dtype), parts)))
@@ -286,15 +286,10 @@ def _rule_for_new(path: str, entry: Entry, asked: str | None) -> tuple[str | Non
         _names.check(path)
     except InvalidNameError as error:
         return None, str(error)
-    if asked is None and len(entry.shape) > 1 and len(fitting_any(entry.shape)) > 1:
+    if asked is None and undecided(entry.shape):
         return None, "the module is not built, so nothing tells the order of axes: build it, or say layout='same'"
     rule = asked or "same"
     return rule, _how(rule, entry, converted_shape(rule, entry.shape), entry.dtype)
-
-
-def fitting_any(shape: Shape) -> set[str]:
-    """The rules that could be meant for a shape if nothing is known of the variable."""
-    return {rule for rule in ("same", "dense", "conv") if RULES[rule][1](shape)}
 
 
 def _casts(found: torch.dtype, wanted: torch.dtype) -> bool:
@@ -308,12 +303,8 @@ def _casts(found: torch.dtype, wanted: torch.dtype) -> bool:
 
 def _how(rule: str, entry: Entry, wanted: Shape, dtype: torch.dtype) -> str:
     moved = f"{rule}: {entry.shape} -> {wanted}" if rule != "same" else ""
-    cast = f"{_short(entry.dtype)} -> {_short(dtype)}" if entry.dtype != dtype else ""
+    cast = f"{dtype_name(entry.dtype)} -> {dtype_name(dtype)}" if entry.dtype != dtype else ""
     return ", ".join(filter(None, (moved, cast)))
-
-
-def _short(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 # Writing -----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -92,19 +93,16 @@ def _tensors(held: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, torch.
             yield from _tensors(value, f"{prefix}{key}/")
 
 
-class _trouble:
+@contextmanager
+def _trouble(file: str, entry: str | None = None) -> Iterator[None]:
     """What a library raises of a bad file, as our error."""
-
-    def __init__(self, file: str, entry: str | None = None) -> None:
-        self.file, self.entry = file, entry
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: Exception | None, traceback: Any) -> None:
-        if isinstance(error, Exception) and not isinstance(error, (CheckpointError, ImportError)):
-            problem = f"it cannot be read: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            raise CheckpointError.of(self.file, problem, entry=self.entry) from error
+    try:
+        yield
+    except (CheckpointError, ImportError):
+        raise
+    except Exception as error:
+        problem = f"it cannot be read: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise CheckpointError.of(file, problem, entry=entry) from error
 
 
 READERS: dict[str, Callable[[str], Found]] = {

@@ -18,11 +18,6 @@ def selected(saved: Checkpoint, glob: str) -> dict[str, Entry]:
     return {path: entry for path, entry in saved.items() if selects(path)}
 
 
-def dtype_of(entry: Entry) -> str:
-    """The dtype in a word."""
-    return "bytes" if entry.dtype is bytes else str(entry.dtype).removeprefix("torch.")
-
-
 def show(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows: as a table on a terminal, if rich is there, and as plain columns in a pipe."""
     if sys.stdout.isatty():

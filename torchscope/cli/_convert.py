@@ -9,12 +9,13 @@ from typing import Any
 
 from .._extra import need
 from ..checkpoint import open
+from ..checkpoint._entry import dtype_name
 from ..checkpoint._layout import RULES, Rules
 from ..checkpoint._load import mapped, renamed
 from ..checkpoint._others import SAFETENSORS
 from ..checkpoint._roles import role
 from ..errors import ArgumentValueError, CheckpointError
-from ._common import dtype_of, show
+from ._common import show
 
 HELP = "write the variables of a checkpoint to a .safetensors file"
 EXAMPLES = """examples:
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
             rows.append(("left out", entry.path, left_out))
             continue
         if entry.dtype not in SAFETENSORS.values():
-            problem = f"a .safetensors file cannot hold {dtype_of(entry)}"
+            problem = f"a .safetensors file cannot hold {dtype_name(entry.dtype)}"
             raise CheckpointError.of(saved.file, problem, "Choose what to convert by --map.", entry=entry.path)
         rule = rules.asked(name, entry.shape) or "same"
         tensors[name] = RULES[rule][0](entry.read()).contiguous()

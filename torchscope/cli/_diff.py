@@ -7,7 +7,8 @@ import argparse
 import torch
 
 from ..checkpoint import Entry, open
-from ._common import dtype_of, selected, show
+from ..checkpoint._entry import dtype_name
+from ._common import selected, show
 
 HELP = "compare two checkpoints by name: arrays, shapes, dtypes, and the largest difference"
 EXAMPLES = """examples:
@@ -43,7 +44,7 @@ def _difference(a: Entry, b: Entry) -> str:
     if a.shape != b.shape:
         return f"shape {list(a.shape)} and {list(b.shape)}"
     if a.dtype != b.dtype:
-        return f"dtype {dtype_of(a)} and {dtype_of(b)}"
+        return f"dtype {dtype_name(a.dtype)} and {dtype_name(b.dtype)}"
     x, y = a.read(), b.read()
     if a.dtype is bytes:
         return "" if x == y else "other strings"

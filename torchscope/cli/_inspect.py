@@ -6,7 +6,8 @@ import argparse
 import json
 
 from ..checkpoint import open
-from ._common import dtype_of, selected, show
+from ..checkpoint._entry import dtype_name
+from ._common import selected, show
 
 HELP = "list the arrays of a checkpoint: paths, shapes, dtypes, bytes"
 EXAMPLES = """examples:
@@ -26,13 +27,13 @@ def run(args: argparse.Namespace) -> int:
     arrays = selected(open(args.file), args.filter)
     if args.json:
         facts = {
-            path: {"shape": list(entry.shape), "dtype": dtype_of(entry), "bytes": entry.nbytes}
+            path: {"shape": list(entry.shape), "dtype": dtype_name(entry.dtype), "bytes": entry.nbytes}
             for path, entry in arrays.items()
         }
         print(json.dumps(facts, indent=1))
         return 0
     rows = [
-        (path, list(entry.shape), dtype_of(entry), "" if entry.nbytes is None else entry.nbytes)
+        (path, list(entry.shape), dtype_name(entry.dtype), "" if entry.nbytes is None else entry.nbytes)
         for path, entry in arrays.items()
     ]
     show(("path", "shape", "dtype", "bytes"), rows)
