@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # arguments that make it short; how many lines of the table it prints
 BENCHMARKS = {
     "get_variable": (["--layers", "2", "--rounds", "2"], 2),
-    "forward": (["--rounds", "2"], 4),
+    "forward": (["--rounds", "2", "--processes", "1"], 6),
     "scale": (["--variables", "1000", "--rounds", "1"], 7),
     "importing": (["--rounds", "1"], 1),
     "rivals": (["--layers", "2", "--rounds", "1"], 4),

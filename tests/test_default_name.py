@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import FrameType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchscope import AUTO_REUSE, ArgumentValueError, ScopedModule, get_variable_scope, variable_scope
-from torchscope._default_name import DefaultNames
+from torchscope import AUTO_REUSE, ArgumentValueError, ScopedModule, _default_name, get_variable_scope, variable_scope
 
 
 def opened(default_name: str) -> str:
@@ -146,18 +147,32 @@ def test_default_names_are_unique_among_the_open_parents_children(program: list[
     ScopedModule(lambda: run(list(program), set()))()
 
 
-def test_naming_many_scopes_takes_steps_in_proportion_to_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = []
-    for function in ("_find", "_node", "_set"):
-        original = getattr(DefaultNames, function)
+@pytest.mark.parametrize("before", [None, "a/b"], ids=["names", "paths"])
+def test_naming_many_scopes_takes_steps_in_proportion_to_their_number(before: str | None) -> None:
+    def lines_run(scopes: int) -> int:
+        """How many lines of the module that counts are run to name so many scopes."""
+        lines = 0
 
-        def counted(*args: object, _original: Callable[..., object] = original) -> object:
-            steps.append(_original)
-            return _original(*args)
+        def trace(frame: FrameType, event: str, _: object) -> object:
+            nonlocal lines
+            if frame.f_code.co_filename != _default_name.__file__:
+                return None
+            lines += event == "line"
+            return trace
 
-        wrapped = staticmethod(counted) if function == "_find" else counted
-        monkeypatch.setattr(DefaultNames, function, wrapped)
+        def forward() -> str:
+            if before is not None:
+                visit(before)
+            return [opened("block") for _ in range(scopes)][-1]
 
-    names = ScopedModule(lambda: [opened("block") for _ in range(2000)])()
-    assert names[-1] == "block_1999"
-    assert len(steps) < 10 * 2000
+        model, tracing = ScopedModule(forward), sys.gettrace()
+        sys.settrace(trace)
+        try:
+            assert model() == f"block_{scopes - 1}"
+        finally:
+            sys.settrace(tracing)
+        return lines
+
+    few, many = lines_run(100), lines_run(1000)
+    assert few > 100
+    assert many < 11 * few

@@ -25,7 +25,7 @@ from torchscope import (
     variable_scope,
     zeros_initializer,
 )
-from torchscope._scope import op_names, thread
+from torchscope._scope import current_scope, op_names
 
 
 def run(function: Callable[[], Any]) -> Any:
@@ -35,7 +35,7 @@ def run(function: Callable[[], Any]) -> Any:
 
 def here() -> str:
     """The name scope that is open."""
-    scope = thread.scope
+    scope = current_scope()
     assert scope is not None
     return op_names(scope).current(scope._call.last, scope)
 

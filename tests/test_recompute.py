@@ -25,7 +25,7 @@ from torchscope import (
     variable_scope,
     zeros_initializer,
 )
-from torchscope._scope import thread
+from torchscope._scope import current_scope
 from torchscope.recompute import checkpoint, keep_scope
 
 Checkpoint = Callable[..., Any]
@@ -204,7 +204,7 @@ def test_gradients_are_those_without_checkpoints(model: Any, reentrant: bool, ho
     assert len(expected) == len(found) > 1
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
-    assert thread.scope is None
+    assert current_scope() is None
 
 
 def test_backward_may_run_twice() -> None:

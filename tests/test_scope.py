@@ -28,7 +28,7 @@ from torchscope import (
     scoped,
     variable_scope,
 )
-from torchscope._scope import thread
+from torchscope._scope import current_scope
 
 
 def run(function: Callable[[], Any]) -> Any:
@@ -37,7 +37,7 @@ def run(function: Callable[[], Any]) -> Any:
 
 def here() -> tuple[Any, ...]:
     """All that can be seen of the innermost open scope."""
-    scope = thread.scope
+    scope = current_scope()
     return (scope, scope.name, scope.reuse, scope._settings) if scope is not None else (None,)
 
 
@@ -251,7 +251,7 @@ CONTEXTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "string": as_scope(),
     "string with settings": as_scope(reuse=True, dtype=torch.float64),
     "default name": lambda: variable_scope(None, "d"),
-    "root": lambda: variable_scope(get_variable_scope() if thread.scope else ""),
+    "root": lambda: variable_scope(get_variable_scope() if current_scope() else ""),
     "jump": as_jump,
     "as_default": lambda: ScopedModule().as_default(),
     "building": lambda: ScopedModule().building(),

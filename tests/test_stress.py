@@ -25,7 +25,7 @@ from torchscope import (
     get_variable_scope,
     variable_scope,
 )
-from torchscope._scope import thread
+from torchscope._scope import current_scope
 
 
 def network(x: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def test_sixteen_threads_run_one_module_while_others_build_copy_and_save() -> No
         with torch.device(device):
             while not stop.is_set() or calls < 20:
                 assert torch.equal(model(x), expected)
-                assert thread.scope is None
+                assert current_scope() is None
                 calls += 1
         return calls
 
@@ -122,7 +122,7 @@ def test_generators_that_hold_scopes_end_in_a_nesting_error_or_in_the_right_scop
     except ScopeNestingError as error:
         assert "Cannot leave" in str(error)
         gc.collect()  # what is left of the generators closes here, where its complaint is expected
-    assert thread.scope is None
+    assert current_scope() is None
     assert model.specs == {}
     assert ScopedModule(lambda: get_variable_scope().name)() == ""
 
@@ -159,7 +159,7 @@ def test_ten_thousand_failing_calls_leave_nothing_behind(fails: Callable[[Tensor
         for _ in range(calls):
             with contextlib.suppress(OddError, VariableExistsError):
                 model(x)
-            assert thread.scope is None
+            assert current_scope() is None
 
     gc.collect()
     gc.disable()

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 from torch.autograd import profiler as _profiler
-from torch.compiler import is_compiling
+from torch.compiler import is_dynamo_compiling
 
 from ._store import Undo, VariableStore, take_back
 from ._tracing import tracer
@@ -38,7 +38,8 @@ class Call:
     """
 
     __slots__ = (
-        "default_names",
+        "collected",
+        "counts",
         "got",
         "joins",
         "last",
@@ -46,33 +47,35 @@ class Call:
         "outer",
         "parameters",
         "profiled",
+        "remembered",
         "root",
+        "scope",
         "sets_built",
         "shapes",
         "store",
-        "remembered",
         "undo",
-        "collected",
     )
 
     moment: Any = None  # of a call that goes on with an earlier one, see recompute.py
 
-    def __init__(self, root: object, store: VariableStore, outer: Any) -> None:
+    scope: Any  # the innermost open scope; each scope knows the one that was open around it
+    last: Any  # the scope entered last; each scope knows the one entered before it
+
+    def __init__(self, root: object, store: VariableStore, outer: Call | None) -> None:
         self.root = root
         self.store = store
-        self.outer = outer  # the scope that was open, of the call that this one interrupts
+        self.outer = outer  # the call that this one interrupts
         self.got: dict[str, bool] = {}  # a set in the order of getting
+        # template -> its state; path -> how it is cut; manager -> its default name; scope -> its children; BY_PATH
+        self.remembered: Any = {}
+        self.counts: Any = None  # of scopes by path, worked out if asked for; likewise the names of operations
+        self.op_names: Any = None
+        self.collected: dict[str, list[tuple[str, Any]]] | None = None  # what add_to_collection added in this call
+        self.undo: Undo | None = None  # how to undo what it created; None: it may not create
         self.parameters: Mapping[str, Tensor | None] = store._parameters
         if store.provisional:  # their first get leaves the short way and completes the declaration
             self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
-        self.last: Any = None  # the scope entered last; each scope knows the one entered before it
-        self.default_names: Any = None  # worked out if asked for; likewise the names of operations
-        self.op_names: Any = None
-        # template -> its state; path -> how it is cut; manager -> its default name; BY_PATH -> True
-        self.remembered: Any = {}
-        self.collected: dict[str, list[tuple[str, Any]]] | None = None  # what add_to_collection added in this call
-        self.undo: Undo | None = None  # how to undo what it created; None: it may not create
-        if is_compiling():
+        if is_dynamo_compiling():
             self.shapes: Any = _ShapesOfTensors(self.parameters)
             self.profiled = False
         else:
@@ -93,13 +96,10 @@ class Call:
 
     def _call_around(self) -> Call | None:
         """The building run that this one is a part of, of this root or of one around it: they are undone together."""
-        scope = self.outer
-        while scope is not None:
-            call: Call = scope._call
-            if call.undo is not None and call.sets_built:
-                return call
-            scope = call.outer
-        return None
+        call = self.outer
+        while call is not None and (call.undo is None or not call.sets_built):
+            call = call.outer
+        return call
 
     def finish_building(self) -> None:
         """Keep what this call created; a complete run of the root builds it."""

@@ -35,61 +35,50 @@ class _Node:
         self.children: dict[str, _Node] = {}
 
 
-class _Children:
-    """The names of the scopes that were opened in one scope."""
+class Children:
+    """The names of the scopes that were opened in one scope since that was entered, as far as they were read.
 
-    __slots__ = ("free", "names", "read")
+    As long as every scope of a call was opened by a name without slashes, they are all that counts.
+    """
+
+    __slots__ = ("_free", "_read", "_scope")
 
     def __init__(self, scope: Entry) -> None:
-        self.read = scope  # the last entry that is among the names already
-        self.names: set[str] = set()
-        self.free: dict[str, int] = {}
+        self._scope = self._read = scope  # read: the last entry that is among the names already
+        self._free: dict[str, int] = {}  # name -> where to look for a free index
+
+    def unique(self, last: Entry, default_name: str) -> str:
+        """``default_name``, with an index if needed; ``last`` was entered last."""
+        scope, read, free = self._scope, self._read, self._free
+        start, self._read = len(scope._prefix), last
+        while last is not read:
+            if last._parent is scope:
+                free.setdefault(last._prefix[start:-1], 1)
+            last = last._previous
+        if default_name not in free:
+            return default_name
+        index = free[default_name]
+        while f"{default_name}_{index}" in free:
+            index += 1
+        free[default_name] = index
+        return f"{default_name}_{index}"
 
 
-class DefaultNames:
-    """Gives the default names of one call, by TensorFlow 1's rules of counting.
+class Counts:
+    """How often a scope was opened at each path of a call: what counts once one was opened by a path or as an object.
 
     In plain words: opening a scope counts its path. Leaving a scope forgets the counts of every path below it. A scope
     that was entered as a ``VariableScope`` object does not forget on leaving but restores what was counted before.
-
-    As long as every scope of the call was opened by a name without slashes, all that counts is what was opened in the
-    same scope since that was entered.
     """
 
     def __init__(self, base: Entry) -> None:
-        self._children: dict[Entry, _Children] = {}
         self._tree = _Node()
         self._read = base  # the last entry that is counted already
         self._open: list[tuple[Entry, int]] = [(base, 0)]  # with the length of the journal when it was entered
         self._journal: list[tuple[_Node, str, Any]] = []
 
-    def unique(self, last: Entry, current: Entry, default_name: str, by_path: bool) -> str:
-        """``default_name``, with an index if needed, to be opened in ``current``; ``last`` was entered last.
-
-        ``by_path`` says that some scope of the call was entered by a path or as an object: then all is counted.
-        """
-        return (self._unique_path if by_path else self._unique_child)(last, current, default_name)
-
-    def _unique_child(self, last: Entry, current: Entry, default_name: str) -> str:
-        children = self._children.get(current)
-        if children is None:
-            children = self._children[current] = _Children(current)
-        names, start = children.names, len(current._prefix)
-        entry, read = last, children.read
-        while entry is not read:
-            if entry._parent is current:
-                names.add(entry._prefix[start:-1])
-            entry = entry._previous
-        children.read = last
-        if default_name not in names:
-            return default_name
-        index = children.free.get(default_name, 1)
-        while f"{default_name}_{index}" in names:
-            index += 1
-        children.free[default_name] = index
-        return f"{default_name}_{index}"
-
-    def _unique_path(self, last: Entry, current: Entry, default_name: str) -> str:
+    def unique(self, last: Entry, current: Entry, default_name: str) -> str:
+        """``default_name``, with an index if needed, to be opened in ``current``; ``last`` was entered last."""
         self._read_up_to(last, current)
         parent = self._node(current._prefix)
         name, node = default_name, self._find(parent, default_name)

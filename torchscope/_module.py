@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from . import _names
 from ._call import Call
 from ._request import DeviceLike, checked, refuse_late
-from ._scope import VariableScope, base_scope, leave_call, thread
+from ._scope import VariableScope, base_scope, current_scope, leave_call, thread
 from ._spec import VariableSpec
 from ._store import (
     GLOBAL_VARIABLES,
@@ -134,9 +134,8 @@ class ScopedModule(nn.Module):
         self.variables.set_building(+1)
         try:
             with _state_kept(self), torch.no_grad():
-                _run(
-                    self, thread.scope, type(self).__call__, args, kwargs
-                )  # a call around the call: hooks that fail undo it too
+                # a call around the call: hooks that fail undo it too
+                _run(self, thread.call, type(self).__call__, args, kwargs)
         finally:
             self.variables.set_building(-1)
         return self
@@ -312,9 +311,8 @@ class ScopedModule(nn.Module):
         elif call is None:
             store.collected.setdefault(name, []).append(("", value))
         else:
-            assert thread.scope is not None
             call.collected = call.collected or {}
-            call.collected.setdefault(name, []).append((thread.scope.name, value))
+            call.collected.setdefault(name, []).append((call.scope.name, value))
 
     def regularization_losses(self, scope: str | VariableScope | None = None) -> list[Tensor]:
         """The losses of the regularized variables below ``scope``, computed now, with gradient: one per variable.
@@ -456,10 +454,10 @@ def scoped(method: F) -> F:
     def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(self, ScopedModule):
             raise ArgumentTypeError.of("self", self, "@scoped marks methods of a ScopedModule.")
-        scope = thread.scope
-        if scope is not None and scope._call.root is self:
+        outer = thread.call
+        if outer is not None and outer.root is self:
             return method(self, *args, **kwargs)
-        return _run(self, scope, method, args, kwargs)
+        return _run(self, outer, method, args, kwargs)
 
     return cast(F, entry)
 
@@ -469,10 +467,10 @@ def _starting_a_call(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(forward)
     def wrapper(self: ScopedModule, *args: Any, **kwargs: Any) -> Any:
-        scope = thread.scope
-        if scope is not None and scope._call.root is self and type(self).forward is not wrapper:
+        outer = thread.call
+        if outer is not None and outer.root is self and type(self).forward is not wrapper:
             return forward(self, *args, **kwargs)
-        return _run(self, scope, forward, args, kwargs)
+        return _run(self, outer, forward, args, kwargs)
 
     # A code object of its own: torch.compile keeps what it compiled, and counts recompilations, by code object.
     own: Any = wrapper
@@ -481,16 +479,16 @@ def _starting_a_call(forward: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _run(root: ScopedModule, outer: VariableScope | None, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def _run(root: ScopedModule, outer: Call | None, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """One call: an empty scope, the function, and the caller's scope back."""
     store: Any = root._modules["variables"]
     call = Call(root, store, outer)
     if not store.settled:
         call.start_building(sets_built=True)
-    base = thread.scope = base_scope(call)
+    base = base_scope(call)
     try:
         result = function(root, *args, **kwargs)
-        if thread.scope is not base or call.undo is not None or call.collected is not None:
+        if thread.call is not call or call.scope is not base or call.undo is not None or call.collected is not None:
             _close(call, base)
         return result
     except BaseException:
@@ -498,12 +496,12 @@ def _run(root: ScopedModule, outer: VariableScope | None, function: Callable[...
             call.undo_building()
         raise
     finally:
-        leave_call(call, outer)
+        leave_call(call)
 
 
 def _close(call: Call, base: VariableScope) -> None:
     """End a call that succeeded: nothing may be open, and what it made is kept."""
-    found = thread.scope
+    found = current_scope()
     if found is not base:
         name = "no scope at all" if found is None else f"'{found.name}'"
         raise ScopeNestingError.of(f"the call of {call.store.owner}", name)
@@ -518,20 +516,18 @@ class _AsDefault:
 
     def __init__(self, root: ScopedModule) -> None:
         self._root = root
-        self._open: list[tuple[VariableScope, VariableScope | None]] = []
+        self._open: list[VariableScope] = []  # the bottom of each call
 
     def __enter__(self) -> ScopedModule:
-        outer = thread.scope
-        call = Call(self._root, self._root.variables, outer)
+        call = Call(self._root, self._root.variables, thread.call)
         call.start_building(sets_built=False)
-        base = thread.scope = base_scope(call)
-        self._open.append((base, outer))
+        self._open.append(base_scope(call))
         return self._root
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        base, outer = self._open.pop()
+        base = self._open.pop()
         call = base._call
         try:
             if kind is None:
@@ -541,13 +537,13 @@ class _AsDefault:
         finally:
             if call.undo is not None:  # it failed
                 call.undo_building()
-            leave_call(call, outer)
+            leave_call(call)
 
 
 def _running(root: ScopedModule) -> Call | None:
     """The call of this very module that is running in this thread, if the innermost one is."""
-    scope = thread.scope
-    return scope._call if scope is not None and scope._call.root is root else None
+    call = thread.call
+    return call if call is not None and call.root is root else None
 
 
 def _path(scope: str | VariableScope | None) -> str:

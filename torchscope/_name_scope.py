@@ -15,7 +15,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from ._initialize import creating
 from ._names import check
 from ._op_names import NameEntry, NameExit
-from ._scope import VariableScope, innermost, op_names, thread, with_slash
+from ._scope import VariableScope, current_scope, innermost, op_names, with_slash
 from .errors import ArgumentTypeError, ArgumentValueError, ScopeNestingError
 
 # Operators that torch calls by a method of its own, __radd__ or __iadd__, under the name that TensorFlow has for them.
@@ -76,7 +76,7 @@ class name_scope:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        scope = thread.scope
+        scope = current_scope()
         entry = None if scope is None else _innermost_entry(scope)
         if entry is not None and entry.manager is self:
             NameExit(entry)
@@ -139,7 +139,7 @@ class name_ops(TorchFunctionMode):
 
         ``named`` says that another block around this one did so already.
         """
-        scope = thread.scope
+        scope = current_scope()
         if scope is None:
             return None
         if named:
@@ -163,7 +163,7 @@ def op_name(tensor: Tensor) -> str:
     """
     if not isinstance(tensor, Tensor):
         raise ArgumentTypeError.of("tensor", tensor, "Give a tensor that an operation made, or a variable.")
-    scope = thread.scope
+    scope = current_scope()
     if scope is not None and scope._call.store.holds(tensor):
         return scope._call.store.path_of(tensor)
     name = _names.get(tensor)  # type: ignore[no-untyped-call]

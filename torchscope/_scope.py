@@ -7,7 +7,7 @@ import functools
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch.autograd.profiler import record_function
 
 from . import _names
 from ._call import Call
-from ._default_name import BY_PATH, DefaultNames
+from ._default_name import BY_PATH, Children, Counts
 from ._getter import ask
 from ._op_names import OpNames
 from ._request import (
@@ -59,15 +59,15 @@ Reuse = bool | Literal[_ReuseMode.AUTO_REUSE] | None
 
 
 class _Thread(threading.local):
-    """The innermost open scope of this thread; the others follow by ``_parent``.
+    """The innermost call of this thread; those it interrupts follow by ``outer``. A call knows its innermost scope.
 
     Set per thread in ``__init__``, not as a class attribute: ``torch.compile`` guards on where it is found.
     """
 
-    scope: VariableScope | None
+    call: Call | None
 
     def __init__(self) -> None:
-        self.scope = None
+        self.call = None
 
 
 thread = _Thread()
@@ -273,8 +273,17 @@ class VariableScope:
         return _closed_scope, (self.name, self._reuse, {k: getattr(self._settings, k) for k in SETTINGS})
 
 
+class _Entered(VariableScope):
+    """A VariableScope as the library makes it, since ``VariableScope()`` is refused; cheaper than ``__new__`` alone."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+        __init__ = object.__init__
+
+
 def _closed_scope(name: str, reuse: Reuse, settings: dict[str, Any]) -> VariableScope:
-    scope = _new(VariableScope)
+    scope = _Entered()
     scope._prefix, scope._reuse = with_slash(name), reuse
     scope._settings = Settings().replace(**settings)
     scope._manager = scope._parent = scope._previous = None
@@ -282,7 +291,6 @@ def _closed_scope(name: str, reuse: Reuse, settings: dict[str, Any]) -> Variable
     return scope
 
 
-_new = object.__new__
 _no_settings = Settings()
 
 
@@ -313,13 +321,13 @@ def _first_op_names(base: VariableScope, got: dict[str, bool]) -> OpNames:
     return names
 
 
-def _first_default_names(base: VariableScope) -> DefaultNames:
+def _first_counts(base: VariableScope) -> Counts:
     moment = base._call.moment
     if moment is None:
-        return DefaultNames(base)
-    names = _first_default_names(base_of(moment.scope))
-    names.go_on(moment.last, moment.scope, base)
-    return names
+        return Counts(base)
+    counts = _first_counts(base_of(moment.scope))
+    counts.go_on(moment.last, moment.scope, base)
+    return counts
 
 
 def with_slash(name_scope: str) -> str:
@@ -328,34 +336,42 @@ def with_slash(name_scope: str) -> str:
 
 
 def base_scope(call: Call) -> VariableScope:
-    """The empty scope at the bottom of a call."""
-    base = call.last = _new(VariableScope)
+    """The empty scope at the bottom of a call, which is now this thread's."""
+    base = call.last = call.scope = _Entered()
     base._prefix = ""
     base._reuse = False
     base._settings = _no_settings
     base._call = call
     base._got_before = 0
     base._parent = base._previous = base._manager = None
+    thread.call = call
     return base
 
 
-def leave_call(call: Call, outer: VariableScope | None) -> None:
-    """Give the caller's scope back, however the call ended."""
-    scope = thread.scope if call.profiled else None
-    while scope is not None and scope._call is call:  # ranges of scopes that were left open
-        scope._end_range()
-        scope = scope._parent
-    thread.scope = outer
+def leave_call(call: Call) -> None:
+    """Give the caller's call back, however this one ended."""
+    if call.profiled:  # ranges of scopes that were left open
+        scope = call.scope
+        while scope is not None:
+            scope._end_range()
+            scope = scope._parent
+    thread.call = call.outer
     # The scopes of the call know the call: let it forget them, and nothing is left for the garbage collector.
-    call.last = call.default_names = call.op_names = call.remembered = None
+    call.scope = call.last = call.counts = call.op_names = call.remembered = None
+
+
+def current_scope() -> VariableScope | None:
+    """The innermost open scope of this thread, if a module is running in it."""
+    call = thread.call
+    return None if call is None else call.scope
 
 
 def innermost(function: str) -> VariableScope:
     """The innermost open scope of this thread, on behalf of a public function."""
-    scope = thread.scope
-    if scope is None:
+    call = thread.call
+    if call is None:
         raise NoActiveModuleError.of(function, in_backward=in_backward())
-    return scope
+    return call.scope  # type: ignore[no-any-return]
 
 
 def get_variable_scope() -> VariableScope:
@@ -442,35 +458,41 @@ class variable_scope:
     ) -> None:
         self._name_or_scope = name_or_scope
         self._default_name = default_name
-        self._options = options or None
+        self._options = options
         # One segment and nothing else is the common case: it is checked here and opened without a further look.
-        self._plain = name_or_scope.__class__ is str and not options and name_or_scope.isidentifier()
+        name = default_name if name_or_scope is None else name_or_scope
+        self._plain = type(name) is str and not options and name.isidentifier()
         if not self._plain:
             self._check(options)
 
     def __enter__(self) -> VariableScope:
-        outer = thread.scope
-        if not self._plain or outer is None or outer._call.profiled:
+        call = thread.call
+        if not self._plain or call is None or call.profiled:
             return self._enter_with_care()
-        scope = _new(VariableScope)
-        scope._prefix = f"{outer._prefix}{self._name_or_scope}/"
+        outer = call.scope
+        name = self._name_or_scope
+        if name is None:
+            name = self._unique_name(call, outer)
+        scope = _Entered()
+        scope._prefix = f"{outer._prefix}{name}/"
         scope._reuse = outer._reuse
         scope._settings = outer._settings
-        scope._call = call = outer._call
+        scope._call = call
         scope._parent = outer
         scope._previous = call.last
         scope._got_before = len(call.got)
         scope._manager = self
-        call.last = thread.scope = scope
+        call.last = call.scope = scope
         return scope
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        scope = thread.scope
-        if scope is None or scope._manager is not self:
-            scope = self._leave_with_care(scope)
-        thread.scope = scope._parent
+        call = thread.call
+        if call is None or call.scope._manager is not self:
+            self._leave_with_care(call)
+        else:
+            call.scope = call.scope._parent
 
     # The rest is off the short way
 
@@ -507,7 +529,7 @@ class variable_scope:
             call.remembered[BY_PATH] = True
             origin, path = name, name.name
         elif name is None:
-            path = outer._prefix + self._unique_name(outer)
+            path = outer._prefix + self._unique_name(call, outer)
         elif name or not outer._prefix:
             if not name or "/" in name:
                 call.remembered[BY_PATH] = True
@@ -515,7 +537,7 @@ class variable_scope:
         else:
             problem = f"it is empty, and the root can be opened so only at the root, not inside '{outer.name}'"
             raise InvalidNameError.of(name, problem)
-        scope = _new(VariableScope)
+        scope = _Entered()
         scope._prefix = with_slash(path)
         scope._reuse, scope._settings = origin._reuse, origin._settings
         if self._options:
@@ -523,17 +545,23 @@ class variable_scope:
             scope._settings = self._settings_on_top_of(origin._settings)
         scope._call, scope._parent, scope._previous, scope._manager = call, outer, call.last, self
         scope._got_before = len(call.got)
-        call.last = thread.scope = scope
+        call.last = call.scope = scope
         if call.profiled and path:
             scope._manager = _Ranged(self, path)
         return scope
 
-    def _leave_with_care(self, found: VariableScope | None) -> VariableScope:
-        """The scope that is left, if it is this one's after all: one with a range of a profiler to end."""
-        if found is None or not isinstance(found._manager, _Ranged) or found._manager.manager is not self:
+    def _leave_with_care(self, call: Call | None) -> None:
+        """Leave a scope that has a range of a profiler to end; any other is not the innermost one."""
+        found: VariableScope | None = None if call is None else call.scope
+        if (
+            call is None
+            or found is None
+            or not isinstance(found._manager, _Ranged)
+            or found._manager.manager is not self
+        ):
             raise self._nesting_error(found)
         found._end_range()
-        return found
+        call.scope = found._parent
 
     def _settings_on_top_of(self, settings: Settings) -> Settings:
         given = self._given
@@ -542,19 +570,25 @@ class variable_scope:
             return settings.replace(**{**given, "custom_getter": _compose(getter, outer_getter)})
         return settings.replace(**given) if given else settings
 
-    def _unique_name(self, outer: VariableScope) -> str:
+    def _unique_name(self, call: Call, outer: VariableScope) -> str:
         """The default name made unique; the same again when this object is entered again in the same call."""
-        call, name = outer._call, self._default_name
-        given = call.remembered.get(self)
-        if given is None:
-            assert name is not None
-            if "/" in name:
-                call.remembered[BY_PATH] = True
-            if call.default_names is None:
-                call.default_names = _first_default_names(base_of(outer))
-            given = call.default_names.unique(call.last, outer, name, BY_PATH in call.remembered)
-            call.remembered[self] = given
-        return str(given)
+        remembered: dict[Any, Any] = call.remembered
+        name: str | None = remembered.get(self)
+        if name is None:
+            assert self._default_name is not None
+            if "/" in self._default_name:
+                remembered[BY_PATH] = True
+            if BY_PATH in remembered:
+                if call.counts is None:
+                    call.counts = _first_counts(base_of(outer))
+                name = call.counts.unique(call.last, outer, self._default_name)
+            else:
+                children = remembered.get(outer)
+                if children is None:
+                    children = remembered[outer] = Children(outer)
+                name = children.unique(call.last, self._default_name)
+            remembered[self] = name
+        return name
 
     def _nesting_error(self, found: VariableScope | None) -> ScopeNestingError:
         name = self._name_or_scope

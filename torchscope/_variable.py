@@ -71,15 +71,15 @@ def get_variable(
         InitializerError: the initializer cannot fill the tensor.
         TracingError: it would have to be created while something is tracing.
     """
-    scope = thread.scope
-    if scope is None:
+    call = thread.call
+    if call is None:
         raise NoActiveModuleError.of("get_variable()", in_backward=in_backward())
-    call = scope._call
+    scope = call.scope
     if options or not scope._settings.plain:
         return _get_variable_with_care(scope, name, shape, dtype, initializer, options)
     try:
         path = scope._prefix + name
-        variable = call.parameters.get(path)
+        variable = call.parameters[path]
         if (
             variable is not None
             and (path not in call.got or scope._reuse)
@@ -89,8 +89,8 @@ def get_variable(
         ):
             call.got[path] = True
             return variable
-    except TypeError:
-        pass  # a name that is no string, a shape that is one int
+    except (KeyError, TypeError):
+        pass  # a path that is not there, a name that is no string, a shape that is one int
     return _get_variable_with_care(scope, name, shape, dtype, initializer, options)
 
 

@@ -59,9 +59,11 @@ def fans(shape: Sequence[int], layout: Layout = "torch") -> tuple[int, int]:
 class _Initializer:
     """What all share: the ``dtype`` of TensorFlow's signature, checked and otherwise without effect.
 
-    They are made anew in each call of a model, so making one is cheap: not ``frozen``, which doubles the cost. Nothing
-    changes one all the same.
+    They are made anew in each call of a model, so making one is cheap: not ``frozen``, which doubles the cost, and
+    those that biases and norms have write their ``__init__`` out. Nothing changes one all the same.
     """
+
+    __slots__ = ()
 
     dtype: torch.dtype | None
 
@@ -117,7 +119,7 @@ class _RandomInitializer(_Initializer):
         raise NotImplementedError
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(init=False, slots=True, unsafe_hash=True)
 class zeros_initializer(_Initializer):
     """Fills with zeros, whatever the dtype (``tf.zeros_initializer``).
 
@@ -125,14 +127,19 @@ class zeros_initializer(_Initializer):
     tensor([0., 0.])
     """
 
-    dtype: torch.dtype | None = None
+    dtype: torch.dtype | None
+
+    def __init__(self, dtype: torch.dtype | None = None) -> None:
+        self.dtype = dtype
+        if dtype is not None:
+            self.__post_init__()
 
     def __call__(self, tensor: Tensor) -> Tensor:
         with torch.no_grad():
             return tensor.zero_()
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(init=False, slots=True, unsafe_hash=True)
 class ones_initializer(_Initializer):
     """Fills with ones, whatever the dtype (``tf.ones_initializer``).
 
@@ -140,14 +147,19 @@ class ones_initializer(_Initializer):
     tensor([1., 1.])
     """
 
-    dtype: torch.dtype | None = None
+    dtype: torch.dtype | None
+
+    def __init__(self, dtype: torch.dtype | None = None) -> None:
+        self.dtype = dtype
+        if dtype is not None:
+            self.__post_init__()
 
     def __call__(self, tensor: Tensor) -> Tensor:
         with torch.no_grad():
             return tensor.fill_(1)
 
 
-@dataclass(eq=False)
+@dataclass(init=False, slots=True, eq=False)
 class constant_initializer(_Initializer):
     """Fills with a number, or with the numbers of a list, array or tensor in row-major order.
 
@@ -163,9 +175,16 @@ class constant_initializer(_Initializer):
         ArgumentTypeError: floats for an integer variable; ``verify_shape=True`` and another shape.
     """
 
-    value: Any = 0
-    dtype: torch.dtype | None = None
-    verify_shape: bool = False
+    value: Any
+    dtype: torch.dtype | None
+    verify_shape: bool
+
+    def __init__(self, value: Any = 0, dtype: torch.dtype | None = None, verify_shape: bool = False) -> None:
+        self.value = value
+        self.dtype = dtype
+        self.verify_shape = verify_shape
+        if dtype is not None:
+            self.__post_init__()
 
     def __call__(self, tensor: Tensor) -> Tensor:
         with torch.no_grad():

@@ -18,7 +18,7 @@ from torch.utils import checkpoint as _torch
 
 from ._call import Call
 from ._default_name import BY_PATH
-from ._scope import VariableScope, base_scope, innermost, leave_call, thread, variable_scope
+from ._scope import VariableScope, base_scope, current_scope, innermost, leave_call, thread, variable_scope
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -105,9 +105,9 @@ def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def kept(*args: P.args, **kwargs: P.kwargs) -> R:
         first = next(runs) == 0  # of the same run of the model: what it opens and gets is for the rest to see
-        if first and thread.scope is scope:
+        if first and current_scope() is scope:
             return function(*args, **kwargs)
-        if first and thread.scope is not None and thread.scope._call is moment.call:
+        if first and thread.call is moment.call:
             with variable_scope(scope):
                 return function(*args, **kwargs)
         with moment.resumed():
@@ -137,16 +137,15 @@ class _Moment:
     @contextmanager
     def resumed(self) -> Iterator[None]:
         """Make the scope current in a new call that knows what the old one knew."""
-        outer = thread.scope
-        call = _ResumedCall(self.call.root, self.call.store, outer)
+        call = _ResumedCall(self.call.root, self.call.store, thread.call)
         call.moment = self
         call.got = dict(itertools.islice(self.call.got.items(), self.got))
         call.remembered = {**self.remembered, BY_PATH: True}  # names are counted on, from all that was opened before
-        base = thread.scope = base_scope(call)
+        base = base_scope(call)
         base._prefix = self.scope._prefix
         base._reuse, base._settings = self.reuse, self.settings
         base._got_before = self.got
         try:
             yield
         finally:
-            leave_call(call, outer)
+            leave_call(call)

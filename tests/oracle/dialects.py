@@ -10,7 +10,7 @@ import torch
 
 import torchscope
 from tests.oracle.programs import Get, run
-from torchscope._scope import op_names, thread
+from torchscope._scope import current_scope, op_names
 
 ONE = torch.ones(1)
 
@@ -85,7 +85,7 @@ class Torchscope:
         return torchscope.get_variable_scope()
 
     def seen_scope(self, scope: Any) -> tuple[Any, ...]:
-        now = thread.scope
+        now = current_scope()
         assert now is not None
         name_scope = op_names(now).current(now._call.last, now)
         return (

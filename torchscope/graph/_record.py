@@ -13,7 +13,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from .._call import Call
 from .._name_scope import name_ops, tensors_in
-from .._scope import VariableScope, op_names, thread
+from .._scope import op_names, thread
 from .._store import VariableStore
 from ._graph import Graph
 from ._node import Node, Output
@@ -85,7 +85,7 @@ class _Recorder(name_ops):
 
     def _ran(self, function: str, args: Any, kwargs: Any, made: list[Tensor], *, named: bool) -> str | None:
         name = super()._ran(function, args, kwargs, made, named=named)
-        space = self._space(thread.scope)
+        space = self._space(thread.call)
         inputs = [self._read(tensor, space) for tensor in tensors_in([args, kwargs])]
         if name is None and not inputs:
             return None  # torch.ones and the like outside of any call: an input, if it is read
@@ -96,14 +96,13 @@ class _Recorder(name_ops):
             self._made_by[tensor] = seen, index
         return name
 
-    def _space(self, scope: VariableScope | None) -> _Space:
-        if scope is None:
+    def _space(self, call: Call | None) -> _Space:
+        if call is None:
             return self._outside
-        call = scope._call
         if call not in self._spaces:
             outer, within = call.outer, ""
             if outer is not None:
-                within = op_names(outer).current(outer._call.last, outer)
+                within = op_names(outer.scope).current(outer.last, outer.scope)
             space = None if outer is None else self._space(outer)
             self._spaces[call] = _Space(_short(call.store.owner), space, within)
         return self._spaces[call]
@@ -126,15 +125,15 @@ class _Recorder(name_ops):
 
     def _variable(self, tensor: Tensor) -> tuple[_Space | None, str]:
         """The call whose module holds a tensor, and its path there; of a plain module's too."""
-        scope = thread.scope
-        while scope is not None:
-            for prefix, module in _modules(scope._call.root):
+        call = thread.call
+        while call is not None:
+            for prefix, module in _modules(call.root):
                 held: list[dict[str, Any]] = [module._parameters, module._buffers]
                 for tensors in held:
                     for name in dict.keys(tensors):  # dict's own: also of a module that is not built yet
                         if dict.get(tensors, name) is tensor:
-                            return self._space(scope), prefix + name
-            scope = scope._call.outer
+                            return self._space(call), prefix + name
+            call = call.outer
         return None, ""
 
     def named(self) -> dict[str, Node]:
