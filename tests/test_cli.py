@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,30 @@ def test_inspect_lists_paths_shapes_dtypes_and_bytes(capsys: pytest.CaptureFixtu
     assert lines[0].split() == ["path", "shape", "dtype", "bytes"]
     assert lines[1].split() == ["image_filters/conv1/weights", "[5,", "5,", "3,", "8]", "float32", "2400"]
     assert lines[-1] == "6 arrays, 4200 elements, 16800 bytes"
+
+
+def test_inspect_shows_a_tree_of_scopes_with_their_sums(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = ran(capsys, "inspect", FILTERS, "--tree", "--filter", "image_filters/conv1")
+    assert code == 0
+    assert [line.split("  ")[-1].strip() for line in out.splitlines()[1:-1]] == [
+        *("7296", "7296", "32", "64", "32", "32", "2400", "4800", "2400", "2400")
+    ]
+    assert re.findall(r"^( *)(\S+)  ", out, re.MULTILINE)[1:8] == [
+        ("", "image_filters/"),
+        ("  ", "conv1/"),
+        ("    ", "biases"),
+        ("    ", "biases/"),
+        ("      ", "ExponentialMovingAverage"),
+        ("      ", "Momentum"),
+        ("    ", "weights"),
+    ]
+    assert out.splitlines()[-1] == "6 arrays, 1824 elements, 7296 bytes"
+
+
+def test_inspect_takes_names_of_any_depth(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    np.savez(tmp_path / "deep.npz", **{"/".join("a" * 3000): np.ones(2)})
+    code, out, _ = ran(capsys, "inspect", str(tmp_path / "deep.npz"), "--tree")
+    assert (code, len(out.splitlines())) == (0, 3002)
 
 
 def test_inspect_gives_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ class ScopeError(Exception):
 
 
 def _made(made_at: str | None) -> str:
-    return f" (made at {made_at})" if made_at else " (from a state_dict, or put in by hand)"
+    return f" (made at {made_at})" if made_at else " (from a state_dict or a checkpoint, or put in by hand)"
 
 
 def _nearest(nearest: Iterable[str]) -> str:

@@ -10,5 +10,6 @@ from ._entry import Entry as Entry
 from ._load import load_checkpoint as load_checkpoint
 from ._open import Checkpoint as Checkpoint
 from ._open import open as open
+from ._report import LoadReport as LoadReport
 
 __all__ = ["Checkpoint", "CheckpointError", "Entry", "LoadReport", "load_checkpoint", "open"]

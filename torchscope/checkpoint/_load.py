@@ -139,6 +139,7 @@ def load_checkpoint(
         error.report = report
         raise error
     _write(store, steps)
+    report.done = True
     store.made_strictly = strict and assignment_map is None and not store.built and bool(store.specs)
     return report
 

@@ -17,6 +17,7 @@ class LoadReport:
         unused: arrays that are for no variable.
         skipped: array -> what it is: a slot of an optimizer, a count of steps, a moving average.
         refused: variable -> (array, why it cannot be loaded from that).
+        done: whether what is in ``loaded`` was loaded; if not, as in the report of an error, it only fits.
     """
 
     loaded: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -24,6 +25,7 @@ class LoadReport:
     unused: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    done: bool = False
 
     @property
     def complete(self) -> bool:
@@ -32,12 +34,14 @@ class LoadReport:
 
     def __str__(self) -> str:
         counts = (
-            f"{len(self.loaded)} loaded, {len(self.refused)} refused, {len(self.missing)} missing, "
-            f"{len(self.unused)} unused, {len(self.skipped)} skipped"
+            f"{len(self.loaded)} {'loaded' if self.done else 'fit'}, {len(self.refused)} refused, "
+            f"{len(self.missing)} missing, {len(self.unused)} unused, {len(self.skipped)} skipped"
         )
         rows = [("refused", path, f"<- {name}", why) for path, (name, why) in self.refused.items()]
         rows += [("missing", path, "", "no array is for it") for path in self.missing]
         rows += [("unused", "", f"   {name}", "it is for no variable") for name in self.unused]
-        rows += [("loaded", path, f"<- {name}", how) for path, (name, how) in self.loaded.items()]
+        rows += [
+            ("loaded" if self.done else "fits", path, f"<- {name}", how) for path, (name, how) in self.loaded.items()
+        ]
         rows += [("skipped", "", f"   {name}", why) for name, why in self.skipped.items()]
         return counts + ("\n" + as_text(rows) if rows else "")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
-from ..checkpoint import open
+from ..checkpoint import Entry, open
 from ..checkpoint._entry import dtype_name
 from ._common import selected, show
 
 HELP = "list the arrays of a checkpoint: paths, shapes, dtypes, bytes"
 EXAMPLES = """examples:
   torchscope inspect model.ckpt-1000
+  torchscope inspect model.ckpt-1000 --tree
   torchscope inspect model.ckpt-1000 --filter 'encoder/**/kernel'
   torchscope inspect weights.safetensors --json
 """
@@ -20,7 +24,9 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="a prefix, a file, or a folder with a file called 'checkpoint'")
     parser.add_argument("--filter", default="", metavar="GLOB", help="a path or a glob; * within a segment, ** across")
-    parser.add_argument("--json", action="store_true", help="one JSON object, by path")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--tree", action="store_true", help="scopes with what is below them, and their sums")
+    form.add_argument("--json", action="store_true", help="one JSON object, by path")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,11 +38,37 @@ def run(args: argparse.Namespace) -> int:
         }
         print(json.dumps(facts, indent=1))
         return 0
-    rows = [
-        (path, list(entry.shape), dtype_name(entry.dtype), "" if entry.nbytes is None else entry.nbytes)
-        for path, entry in arrays.items()
-    ]
+    rows = list(_tree(arrays)) if args.tree else [_row(path, entry) for path, entry in arrays.items()]
     show(("path", "shape", "dtype", "bytes"), rows)
     elements = sum(entry.numel for entry in arrays.values())
     print(f"{len(arrays)} arrays, {elements} elements, {sum(e.nbytes or 0 for e in arrays.values())} bytes")
     return 0
+
+
+Row = tuple[str, object, str, object]
+
+
+def _row(name: str, entry: Entry) -> Row:
+    return name, list(entry.shape), dtype_name(entry.dtype), "" if entry.nbytes is None else entry.nbytes
+
+
+def _tree(arrays: Mapping[str, Entry]) -> Iterator[Row]:
+    """Each scope, with what is below it together, and then the arrays in it. ``w`` may be both, where there is a slot."""
+    counts, sizes = Counter[str](), Counter[str]()
+    for path, entry in arrays.items():
+        for scope in _scopes_of(path):
+            counts[scope] += 1
+            sizes[scope] += entry.nbytes or 0
+    shown = set()
+    for path in sorted(arrays, key=lambda path: path.split("/")):
+        scopes = _scopes_of(path)
+        for depth, scope in enumerate(scopes):
+            if scope not in shown:
+                shown.add(scope)
+                yield "  " * depth + scope.split("/")[-2] + "/", f"{counts[scope]} arrays", "", sizes[scope]
+        yield _row("  " * len(scopes) + path.rpartition("/")[2], arrays[path])
+
+
+def _scopes_of(path: str) -> list[str]:
+    """``a/`` and ``a/b/`` of ``a/b/c``."""
+    return [path[: slash.end()] for slash in re.finditer("/", path)]
