@@ -53,7 +53,7 @@ def _row(name: str, entry: Entry) -> Row:
 
 
 def _tree(arrays: Mapping[str, Entry]) -> Iterator[Row]:
-    """Each scope, with what is below it together, and then the arrays in it. ``w`` may be both, where there is a slot."""
+    """Each scope, with what is below it together, then the arrays in it; with slots, ``w`` may be both."""
     counts, sizes = Counter[str](), Counter[str]()
     for path, entry in arrays.items():
         for scope in _scopes_of(path):
