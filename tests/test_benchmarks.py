@@ -16,7 +16,7 @@ BENCHMARKS = {
     "scale": (["--variables", "1000", "--rounds", "1"], 7),
     "importing": (["--rounds", "1"], 1),
     "rivals": (["--layers", "2", "--rounds", "1"], 4),
-    "checkpoint": (["--megabytes", "1", "--rounds", "1"], 2),
+    "checkpoint": (["--megabytes", "1", "--rounds", "1"], 3),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,17 +33,37 @@ def _depthwise(tensor: Tensor) -> Tensor:
 
 def _lstm(tensor: Tensor) -> Tensor:
     """From the gates i, j, f, o along the last axis to torch's i, f, g, o along the first, where ``g`` is ``j``."""
-    i, j, f, o = tensor.chunk(4, -1)
-    return torch.cat([i, f, j, o], -1).movedim(-1, 0)
+    i, j, f, o = tensor.movedim(-1, 0).chunk(4)
+    return torch.cat([i, f, j, o])
 
 
-# Each with the ranks that it takes.
-RULES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Shape], bool]]] = {
-    "same": (_same, lambda shape: True),
-    "dense": (_dense, lambda shape: len(shape) == 2),
-    "conv": (_conv, lambda shape: len(shape) in (3, 4, 5)),
-    "depthwise": (_depthwise, lambda shape: len(shape) in (3, 4, 5)),
-    "lstm": (_lstm, lambda shape: len(shape) in (1, 2) and shape[-1] % 4 == 0),
+def write(rule: str, tensor: Tensor, into: Tensor) -> None:
+    """Convert a tensor and write it where it belongs, without a copy of it in between."""
+    if rule == "depthwise":
+        by_input = tensor.permute(-2, -1, *range(tensor.dim() - 2))
+        into.squeeze(1).view(by_input.shape).copy_(by_input)
+    elif rule == "lstm":
+        i, j, f, o = tensor.movedim(-1, 0).chunk(4)
+        for gate, part in zip((i, f, j, o), into.chunk(4), strict=True):
+            part.copy_(gate)
+    else:
+        into.copy_(RULES[rule].convert(tensor))
+
+
+class Rule(NamedTuple):
+    """An order of axes: what it makes of a tensor and of a shape, and which shapes it takes."""
+
+    convert: Callable[[Tensor], Tensor]
+    shape: Callable[[Shape], Shape]
+    takes: Callable[[Shape], bool]
+
+
+RULES = {
+    "same": Rule(_same, lambda s: s, lambda s: True),
+    "dense": Rule(_dense, lambda s: s[::-1], lambda s: len(s) == 2),
+    "conv": Rule(_conv, lambda s: (s[-1], s[-2], *s[:-2]), lambda s: len(s) in (3, 4, 5)),
+    "depthwise": Rule(_depthwise, lambda s: (s[-2] * s[-1], 1, *s[:-2]), lambda s: len(s) in (3, 4, 5)),
+    "lstm": Rule(_lstm, lambda s: (s[-1], *s[:-1]), lambda s: len(s) in (1, 2) and s[-1] % 4 == 0),
 }
 _INFERRED = ("same", "dense", "conv", "depthwise")
 
@@ -68,12 +88,7 @@ class Rules:
         found = [rule for selects, rule in self._rules if selects(path)]
         if not found:
             return None
-        return found[-1] if RULES[found[-1]][1](shape) else "same"
-
-
-def converted_shape(rule: str, shape: Shape) -> Shape:
-    """The shape that a rule makes of a shape."""
-    return tuple(RULES[rule][0](torch.empty(shape, device="meta")).shape)
+        return found[-1] if RULES[found[-1]].takes(shape) else "same"
 
 
 def fitting(found: Shape, wanted: Shape) -> list[str]:
@@ -82,12 +97,11 @@ def fitting(found: Shape, wanted: Shape) -> list[str]:
     marked = torch.arange(math.prod(small), device="cpu").reshape(small)
     ways: dict[tuple[int, ...], str] = {}
     for rule in _INFERRED:
-        convert, takes = RULES[rule]
-        if takes(found) and converted_shape(rule, found) == wanted:
-            ways.setdefault(tuple(convert(marked).flatten().tolist()), rule)
+        if RULES[rule].takes(found) and RULES[rule].shape(found) == wanted:
+            ways.setdefault(tuple(RULES[rule].convert(marked).flatten().tolist()), rule)
     return list(ways.values())
 
 
 def undecided(shape: Shape) -> bool:
     """Whether a shape alone, without the variable's, leaves several orders of its axes that could be meant."""
-    return any(RULES[rule][1](shape) for rule in _INFERRED if rule != "same")
+    return any(RULES[rule].takes(shape) for rule in _INFERRED if rule != "same")

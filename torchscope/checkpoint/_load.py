@@ -16,7 +16,7 @@ from .._scope import VariableScope
 from .._store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError, CheckpointError, InvalidNameError
 from ._entry import Entry, dtype_name
-from ._layout import RULES, Layout, Rules, Shape, converted_shape, fitting, undecided
+from ._layout import RULES, Layout, Rules, Shape, fitting, undecided, write
 from ._open import Checkpoint, open
 from ._report import LoadReport
 from ._roles import AVERAGE, role, variable_name
@@ -275,7 +275,7 @@ def _rule_for(path: str, entry: Entry, target: _Target | None, rules: Rules) -> 
         return None, f"{entry.shape} is not {wanted} in any layout that could be meant"
     if len(fits) > 1:
         return None, f"{entry.shape} may be {' or '.join(map(repr, fits))}: say which, layout={{'{path}': ...}}"
-    made = converted_shape(fits[0], entry.shape)
+    made = RULES[fits[0]].shape(entry.shape)
     if made != wanted:
         return None, f"layout {fits[0]!r} makes {made} of {entry.shape}, and the variable is {wanted}"
     parts = f"in {len(target.pieces)} parts" if len(target.pieces) > 1 else ""
@@ -290,7 +290,7 @@ def _rule_for_new(path: str, entry: Entry, asked: str | None) -> tuple[str | Non
     if asked is None and undecided(entry.shape):
         return None, "the module is not built, so nothing tells the order of axes: build it, or say layout='same'"
     rule = asked or "same"
-    return rule, _how(rule, entry, converted_shape(rule, entry.shape), entry.dtype)
+    return rule, _how(rule, entry, RULES[rule].shape(entry.shape), entry.dtype)
 
 
 def _casts(found: torch.dtype, wanted: torch.dtype) -> bool:
@@ -319,13 +319,18 @@ def _write(store: VariableStore, steps: list[_Step]) -> None:
     with store.lock, torch.no_grad():
         try:
             for step in _shown(steps, "loading"):
-                value = RULES[step.rule][0](step.entry.read())
+                value = step.entry.read()
                 if step.target is None:
                     made.append(step.path)
-                    store.make_like(step.path, value).copy_(value)
-                    continue
-                for tensor, axis, start in step.target.pieces:
-                    tensor.copy_(value.narrow(axis, start, tensor.shape[axis]) if tensor.dim() else value)
+                    shape = RULES[step.rule].shape(step.entry.shape)
+                    like = torch.empty(shape, dtype=value.dtype, device="meta")
+                    write(step.rule, value, store.make_like(step.path, like))
+                elif len(step.target.pieces) == 1:
+                    write(step.rule, value, step.target.pieces[0][0])
+                else:
+                    value = RULES[step.rule].convert(value)
+                    for tensor, axis, start in step.target.pieces:
+                        tensor.copy_(value.narrow(axis, start, tensor.shape[axis]))
         except BaseException:
             for path in made:
                 store.drop(path)

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             problem = f"a .safetensors file cannot hold {dtype_name(entry.dtype)}"
             raise CheckpointError.of(saved.file, problem, "Choose what to convert by --map.", entry=entry.path)
         rule = rules.asked(name, entry.shape) or "same"
-        tensors[name] = RULES[rule][0](entry.read()).contiguous()
+        tensors[name] = RULES[rule].convert(entry.read()).contiguous()
         rows.append(("written", f"{entry.path} -> {name}", "" if rule == "same" else rule))
     # Beside the destination and then in its place: never a file that is half written.
     folder = os.path.dirname(os.path.abspath(args.destination))
