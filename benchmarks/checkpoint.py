@@ -4,8 +4,8 @@
     python -m benchmarks.checkpoint [--megabytes 1000] [--rounds 5]
 
 Both read every array, checksums included, from a file that is in the cache of the operating system; what they give is
-compared first. Listing is opening and looking at each name, shape and dtype. The memory is the most that the process has
-beside the file itself, while a module takes all arrays and their gates change places (``layout="lstm"``).
+compared first. Listing is opening and looking at each name, shape and dtype. The memory is the most that the process
+has beside the file itself, while a module takes all arrays and their gates change places (``layout="lstm"``).
 """
 
 from __future__ import annotations
