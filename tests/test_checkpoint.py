@@ -130,7 +130,7 @@ BAD_PATHS: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: (f / "checkpoint").write_text('model_checkpoint_path: "../objects.ckpt"') and f,
         r"it names '\.\./objects\.ckpt', which is not in this folder",
     ),
-    "a list without a name": (lambda f: (f / "checkpoint").write_text("x") and f, r"it has no line 'model_checkpoint"),
+    "a list without a name": (lambda f: (f / "checkpoint").write_text("x") and f, r"it has no field 'model_checkpoint"),
     "the graph": (lambda f: (f / "m.meta").write_text("x") and f / "m.meta", r"this is the graph, not the weights"),
     "something else": (lambda f: (f / "m.txt").write_text("x") and f / "m.txt", r"no checkpoint of a format that is"),
     "the V1 format": (
@@ -260,7 +260,15 @@ HARMFUL: dict[str, tuple[Any, str]] = {
     "big-endian": ([(b"", field(1, 1) + field(2, 1))], r"numbers are stored big-endian"),
     "no such dtype": ([HEADER, (b"a", field(1, 99))], r"entry 'a': its dtype is unknown \(number 99"),
     "a resource": ([HEADER, (b"a", field(1, 20))], r"entry 'a': its dtype is resource"),
-    "an absurd shape": ([HEADER, (b"a", FLOAT + shape_of(1 << 40, 1 << 40))], r"which is not what shape"),
+    "an absurd shape": ([HEADER, (b"a", FLOAT + shape_of(1 << 20, 1 << 20))], r"which is not what shape"),
+    "a shape of no tensor": ([HEADER, (b"a", FLOAT + shape_of(0, 1 << 62, 1 << 62))], r"no tensor can have its shape"),
+    "too many axes": ([HEADER, (b"a", FLOAT + shape_of(*[1] * 100))], r"no tensor can have its 100 axes"),
+    "an unknown shape": ([HEADER, (b"a", FLOAT + field(2, field(3, 1)))], r"its shape is unknown"),
+    "a slice of nothing": ([HEADER, (b"\0a", FLOAT)], r"a slice that belongs to no array"),
+    "an absurd shape in slices": (
+        [HEADER, (b"a", FLOAT + shape_of(1 << 40) + field(7, field(1, b"")))],
+        r"its slice \['0:1099511627776'\] is missing",
+    ),
     "a negative shape": ([HEADER, (b"a", FLOAT + shape_of(-1))], r"a size or an offset is negative"),
     "a size without data": ([HEADER, (b"a", FLOAT + field(5, 4))], r"this shard is missing"),
     "another shard": ([HEADER, (b"a", FLOAT + field(3, 7) + field(5, 4))], r"it lies in shard 7 of 1"),
@@ -275,7 +283,7 @@ HARMFUL: dict[str, tuple[Any, str]] = {
     ),
     "a slice that is missing": (
         [HEADER, (b"a", FLOAT + shape_of(4) + field(7, field(1, b"")))],
-        r"its slice \(slice\(0, 4, None\),\) is missing",
+        r"its slice \['0:4'\] is missing",
     ),
     "slices of too many axes": (
         [HEADER, (b"a", FLOAT + shape_of(4) + field(7, field(1, b"") * 2))],
@@ -342,7 +350,10 @@ OTHERS: dict[str, Callable[[Path], None]] = {
     "m.npz": save_npz,
     "m.safetensors": save_safetensors,
     "m.pt": lambda file: torch.save(TENSORS, file),
-    "nested.pth": lambda file: torch.save({"a": {"w": TENSORS["a/w"]}, "epoch": 3, **TENSORS}, file),
+    "nested.pth": lambda file: torch.save(
+        {"a": {"w": TENSORS["a/w"]}, "epoch": 3, **{name: t for name, t in TENSORS.items() if name != "a/w"}}, file
+    ),
+    "legacy.bin": lambda file: torch.save(TENSORS, file, _use_new_zipfile_serialization=False),
 }
 
 

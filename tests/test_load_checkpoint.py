@@ -127,7 +127,7 @@ LAYOUTS: dict[str, tuple[Any, list[int], Any, Any]] = {
     "dense, inferred": (numbers(2, 3), [3, 2], None, numbers(2, 3).T),
     "as it is, inferred": (numbers(2, 3), [2, 3], None, numbers(2, 3)),
     "a square matrix, asked": (numbers(3, 3), [3, 3], "dense", numbers(3, 3).T),
-    "a square matrix by its path": (numbers(3, 3), [3, 3], {"**/w": "dense", "x": "same"}, numbers(3, 3).T),
+    "a square matrix by its path": (numbers(3, 3), [3, 3], {"**/w": "dense"}, numbers(3, 3).T),
     "the last pattern decides": (numbers(3, 3), [3, 3], {"a": "dense", "a/w": "same"}, numbers(3, 3)),
     "a matrix of one element": (numbers(1, 1), [1, 1], None, numbers(1, 1)),
     "conv, one axis": (numbers(5, 2, 3), [3, 2, 5], None, numbers(5, 2, 3).transpose(2, 1, 0)),
@@ -198,7 +198,43 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], Any, str]] = {
         r"layout 'dense' makes \(4, 3\) of \(3, 4\)",
     ),
     "whole numbers": ({"w": np.ones(3, bool)}, {"w": [3]}, None, r"bool does not become float32"),
+    "the kernel of an LSTM": (
+        {"lstm_cell/kernel": numbers(5, 8)},
+        {"lstm_cell/kernel": [8, 5]},
+        None,
+        r"\(5, 8\) may be 'dense' or 'lstm': say which, layout=\{'lstm_cell/kernel'",
+    ),
+    "the bias of an LSTM": (
+        {"BasicLSTM/l0/biases": numbers(8)},
+        {"BasicLSTM/l0/biases": [8]},
+        None,
+        r"may be 'same' or 'lstm'",
+    ),
+    "a layout for other arrays": (
+        {"w": numbers(3, 6), "b": numbers(8)},
+        {"w": [6, 3], "b": [8]},
+        {"w": "lstm"},
+        r"layout 'lstm' is for one or two axes, the last a multiple of 4, and this has shape \(3, 6\)",
+    ),
+    "a square matrix among kernels": (
+        {"w": numbers(3, 3), "k": numbers(5, 5, 3, 4)},
+        {"w": [3, 3], "k": [4, 3, 5, 5]},
+        "conv",
+        r"\(3, 3\) may be 'same' or 'dense'",
+    ),
+    "whole numbers for floating ones": (
+        {"w": np.ones(3, np.int64)},
+        {"w": [3]},
+        None,
+        r"int64 does not become float32",
+    ),
     "a variable without an array": ({"w": numbers(3)}, {"w": [3], "v": [2]}, None, r"missing\s+v\s+no array is for it"),
+    "a name like another": (
+        {"a/weights": numbers(3)},
+        {"a/weight": [3]},
+        None,
+        r"missing\s+a/weight\s+no array is for it\. The nearest: 'a/weights'\.",
+    ),
     "an array without a variable": ({"w": numbers(3), "x": numbers(1)}, {"w": [3]}, None, r"unused\s+x\s+it is for no"),
 }
 
@@ -288,6 +324,47 @@ def test_renames_are_for_version_drift(tmp_path: Path) -> None:
     assert model.variables["a/bias"].tolist() == [2.0, 2.0]
 
 
+def test_a_rename_to_nothing_leaves_arrays_out_and_names_them(tmp_path: Path) -> None:
+    model = made({"a/w": [2]})
+    file = saved(tmp_path, {"a/w": np.ones(2), "b/w": np.ones(3), "b/Adam": np.ones(3)})
+    report = load_checkpoint(model, file, rename={"^b/": None})
+    assert (list(report.loaded), report.skipped) == (["a/w"], dict.fromkeys(["b/w", "b/Adam"], "left out by rename"))
+
+
+def test_a_report_says_under_which_name_an_array_was_of_no_use(tmp_path: Path) -> None:
+    model = made({"a/weights": [2]})
+    with pytest.raises(CheckpointError) as raised:
+        load_checkpoint(model, saved(tmp_path, {"a/weights": np.ones(2)}), rename={"weights$": "kernel"})
+    assert re.search(r"unused\s+a/weights\s+it is for no variable, by the name 'a/kernel'", str(raised.value))
+
+
+def test_a_report_of_nothing_loaded_shows_what_is_in_the_way_and_counts_the_rest() -> None:
+    model = made({**SHAPES, "more": [3]})
+    with pytest.raises(CheckpointError) as raised:
+        load_checkpoint(model, FILTERS)
+    assert "4 fit, 0 refused, 1 missing, 0 unused, 9 skipped\nmissing  more    no array is for it.\n" in str(
+        raised.value
+    )
+    assert len(raised.value.report.skipped) == 9
+
+
+ROLES = {
+    "w/Adam_1": "a slot of an optimizer",
+    "w/Nadam": "a slot of an optimizer",
+    "w_slot_vr": "a slot of an optimizer",
+    "OptimizeLoss/learning_rate": "a setting of training",
+    "w/ExponentialMovingAverage/biased": "a moving average",
+    "w/ExponentialMovingAverage/local_step": "a moving average",
+    "global_step": "a count of steps",
+}
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_what_only_training_needs_is_left_out_and_named(name: str, tmp_path: Path) -> None:
+    report = load_checkpoint(made({"w": [2]}), saved(tmp_path, {"w": np.ones(2), name: np.ones(2)}))
+    assert report.skipped == {name: ROLES[name]}
+
+
 def test_object_checkpoints_load_by_the_paths_of_attributes() -> None:
     model = ScopedModule(
         lambda: (get_variable("model/kernel", [2, 1]), get_buffer("model/step", [], torch.int64))
@@ -307,6 +384,12 @@ BAD: dict[str, tuple[Callable[[ScopedModule, Path], Any], type[Exception], str]]
     "no such variable": (lambda m, p: load(m, p, {"a/w": "a/v"}), ArgumentValueError, "no variable 'a/v'"),
     "nothing below": (lambda m, p: load(m, p, {"a": "b"}), ArgumentValueError, "no variables below 'b'"),
     "no expression": (lambda m, p: load(m, p, rename={"(": ""}), ArgumentValueError, "no regular expression"),
+    "no group": (lambda m, p: load(m, p, rename={"a": r"\1"}), ArgumentValueError, "no regular expression"),
+    "a layout for nothing": (
+        lambda m, p: load(m, p, layout={"**/v": "same"}),
+        ArgumentValueError,
+        "layout={'**/v': 'same'} is not allowed here.\nThe pattern selects none of the 1 variables.",
+    ),
     "two names in one": (lambda m, p: load(m, p, rename={"^.*": "w"}), ArgumentValueError, "makes 'w' of both"),
     "a key that is no name": (lambda m, p: load(m, p, {3: "a"}), ArgumentTypeError, "Its keys are names"),
     "a value that is no name": (lambda m, p: load(m, p, {"a": 3}), ArgumentTypeError, "Its values are"),

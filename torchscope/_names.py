@@ -116,3 +116,13 @@ def nearest(path: str, existing: Iterable[str], most: int = 3) -> list[str]:
         parent = path.rpartition("/")[0]
         paths = [p for p in paths if p.endswith(last) or p.startswith(parent + "/")][:2000]
     return difflib.get_close_matches(path, paths, n=most)
+
+
+def say_nearest(path: str, existing: Iterable[str]) -> str:
+    """The nearest as a sentence, or nothing where none is near.
+
+    >>> say_nearest("conv1/weigths", ["conv1/weights", "conv2/biases"])
+    "The nearest: 'conv1/weights'."
+    """
+    near = ", ".join(f"'{path}'" for path in nearest(path, existing))
+    return f"The nearest: {near}." if near else ""

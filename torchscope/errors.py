@@ -30,7 +30,7 @@ class ScopeError(Exception):
     def _said(cls, *lines: str, **facts: Any) -> Self:
         # The message is the only constructor argument, so that pickle and torch's own re-raising from worker threads
         # (which call `type(error)(message)`) keep the kind of the error.
-        error = cls("\n".join(line for line in lines if line))
+        error = cls("\n".join(line.rstrip() for line in lines if line))
         error.__dict__.update(facts)
         return error
 

@@ -11,7 +11,8 @@ import functools
 import math
 import mmap
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -50,6 +51,7 @@ DTYPES = {
     25: torch.float8_e4m3fn,
 }
 _LARGE = 1 << 16  # bytes from which on a tensor is mapped: there is a limit to the number of mappings
+_MOST_AXES, _MOST_ELEMENTS = 64, 1 << 58  # of a tensor; its bytes must be counted in 63 bits
 _NAMES = {20: "resource", 21: "variant", 29: "int4", 30: "uint4"}
 
 
@@ -62,6 +64,7 @@ class _Extent(NamedTuple):
 
 
 Slice = tuple[_Extent, ...]
+Place = tuple[tuple[int, int], ...]  # where each axis begins and ends
 
 
 class _Stored(NamedTuple):
@@ -96,6 +99,10 @@ class Bundle:
                 name = self._name(key)
                 self.stored[name] = self._stored_as(name, value)
         self._maps: dict[int, mmap.mmap] = {}
+        known = {_slice_key(name, part) for name, stored in self.stored.items() for part in stored.slices}
+        lost = next((key for key in table if key.startswith(b"\0") and key not in known), None)
+        if lost is not None:
+            raise CheckpointError.of(self.index, f"it has a slice that belongs to no array, under the key {lost!r}")
 
     def __iter__(self) -> Iterator[tuple[str, Entry]]:
         for name, stored in self.stored.items():
@@ -117,6 +124,8 @@ class Bundle:
             )
             raise CheckpointError.of(self.index, problem, entry=name)
         shapes = message.messages(2)
+        if shapes and shapes[-1].number(3):
+            raise CheckpointError.of(self.index, "its shape is unknown", entry=name)
         shape = tuple(size.number(1) for size in shapes[-1].messages(2)) if shapes else ()
         slices = [self._slice(name, shape, extents.messages(1)) for extents in message.messages(7)]
         stored = _Stored(
@@ -124,6 +133,9 @@ class Bundle:
         )
         if any(size < 0 for size in shape) or stored.offset < 0 or stored.size < 0:
             raise CheckpointError.of(self.index, "a size or an offset is negative", entry=name)
+        if len(shape) > _MOST_AXES or math.prod(max(size, 1) for size in shape) > _MOST_ELEMENTS:
+            shown = f"{len(shape)} axes" if len(shape) > _MOST_AXES else f"shape {shape}"
+            raise CheckpointError.of(self.index, f"no tensor can have its {shown}", entry=name)
         if not 0 <= stored.shard < self.shards:
             raise CheckpointError.of(self.index, f"it lies in shard {stored.shard} of {self.shards}", entry=name)
         if dtype != STRING and not slices and stored.size != math.prod(shape) * DTYPES[dtype].itemsize:
@@ -161,9 +173,19 @@ class Bundle:
             raise self._damaged(name, stored)
         if not stored.size:
             return torch.empty(stored.shape, dtype=dtype, device="cpu")
-        if stored.offset % dtype.itemsize:
-            held = memoryview(bytearray(held))
-        return torch.frombuffer(held, dtype=dtype).reshape(stored.shape)
+        if stored.size >= _LARGE and stored.offset % dtype.itemsize == 0:
+            # A private mapping of its own: what is written into it is neither in the file nor in another tensor.
+            try:
+                storage: Any = torch.UntypedStorage.from_file(
+                    self._file(stored.shard), False, stored.offset + stored.size
+                )
+            except RuntimeError:
+                pass  # the file is gone since: what is mapped of it is still there
+            else:
+                flat = torch.empty(0, dtype=dtype, device="cpu")
+                flat.set_(storage, stored.offset // dtype.itemsize, (math.prod(stored.shape),), (1,))
+                return flat.reshape(stored.shape)
+        return torch.frombuffer(bytearray(held), dtype=dtype).reshape(stored.shape)
 
     def _joined(self, name: str, stored: _Stored) -> torch.Tensor:
         """A partitioned variable, whole. Its slices must cover it, each element once."""
@@ -171,21 +193,31 @@ class Bundle:
             raise CheckpointError.of(self.index, "a partitioned array of strings cannot be read", entry=name)
         if sum(math.prod(_sizes(part)) for part in stored.slices) != math.prod(stored.shape):
             raise CheckpointError.of(self.index, "its slices do not cover it, each element once", entry=name)
+        pieces = {_place(part): self._piece(name, stored, part) for part in stored.slices}
+        if sum(piece.size for piece in pieces.values()) > self._size_of_shards(name, pieces.values()):
+            raise CheckpointError.of(self.index, "its slices take more bytes than there are", entry=name)
         whole = torch.empty(stored.shape, dtype=DTYPES[stored.dtype], device="cpu")
         seen = torch.zeros(stored.shape, dtype=torch.bool, device="cpu")
-        for part in stored.slices:
-            place = tuple(slice(extent.start, extent.start + extent.length) for extent in part)
-            value = self._table.get(_slice_key(name, part))
-            if value is None:
-                raise CheckpointError.of(self.index, f"its slice {place} is missing", entry=name)
-            piece = self._stored_as(name, value)
-            if piece.dtype != stored.dtype or piece.shape != _sizes(part) or piece.slices:
-                raise CheckpointError.of(self.index, f"its slice {place} is stored as {piece.shape}", entry=name)
-            whole[place] = self._tensor(name, piece)
-            seen[place] = True
+        for place, piece in pieces.items():
+            where = tuple(slice(*each) for each in place)
+            whole[where] = self._tensor(name, piece)
+            seen[where] = True
         if not bool(seen.all()):
             raise CheckpointError.of(self.index, "its slices do not cover it, each element once", entry=name)
         return whole
+
+    def _piece(self, name: str, stored: _Stored, part: Slice) -> _Stored:
+        shown = [f"{start}:{end}" for start, end in _place(part)]
+        value = self._table.get(_slice_key(name, part))
+        if value is None:
+            raise CheckpointError.of(self.index, f"its slice {shown} is missing", entry=name)
+        piece = self._stored_as(name, value)
+        if piece.dtype != stored.dtype or piece.shape != _sizes(part) or piece.slices:
+            raise CheckpointError.of(self.index, f"its slice {shown} is stored as {piece.shape}", entry=name)
+        return piece
+
+    def _size_of_shards(self, name: str, pieces: Iterable[_Stored]) -> int:
+        return sum(len(self._shard(name, shard)) for shard in {piece.shard for piece in pieces if piece.size})
 
     def _strings(self, name: str, stored: _Stored) -> list[bytes]:
         """The strings in row-major order: first all lengths and their checksum, then all bytes."""
@@ -206,26 +238,32 @@ class Bundle:
         return strings
 
     def _bytes(self, name: str, stored: _Stored) -> memoryview:
-        file = self._file(stored.shard)
+        """What the file has of an array, mapped and not to be written into."""
         if not stored.size:
             return memoryview(b"")
-        if stored.shard not in self._maps:
-            try:
-                self._maps[stored.shard] = _mapped(file, mmap.ACCESS_READ)
-            except FileNotFoundError:
-                mend = f"{self.index} tells of it: bring all files of the checkpoint along."
-                raise CheckpointError.of(file, "this shard is missing", mend, entry=name) from None
-            except ValueError:  # nothing can be mapped of an empty file
-                raise CheckpointError.of(file, "this shard is empty", entry=name) from None
-        shard, end = self._maps[stored.shard], stored.offset + stored.size
+        shard, end = self._shard(name, stored.shard), stored.offset + stored.size
         if end > len(shard):
             problem = f"it ends at byte {end}, and the file has {len(shard)}: it is cut short"
-            raise CheckpointError.of(file, problem, entry=name, offset=stored.offset)
-        if stored.size < _LARGE:
-            return memoryview(bytearray(shard[stored.offset : end]))
-        # A private mapping of its own: what is written into the tensor is neither in the file nor in another tensor.
-        start = stored.offset - stored.offset % mmap.ALLOCATIONGRANULARITY
-        return memoryview(_mapped(file, mmap.ACCESS_COPY, end - start, start))[stored.offset - start :]
+            raise CheckpointError.of(self._file(stored.shard), problem, entry=name, offset=stored.offset)
+        return memoryview(shard)[stored.offset : end]
+
+    def _shard(self, name: str, shard: int) -> mmap.mmap:
+        """A shard, mapped once: it stays readable if the file is removed."""
+        if shard not in self._maps:
+            file = self._file(shard)
+            if not os.path.lexists(file):
+                mend = f"{self.index} tells of it: bring all files of the checkpoint along."
+                raise CheckpointError.of(file, "this shard is missing", mend, entry=name)
+            if not os.path.isfile(file):  # a folder, or a pipe, which would be waited for
+                raise CheckpointError.of(file, "this shard is no file", entry=name)
+            if not os.path.getsize(file):
+                raise CheckpointError.of(file, "this shard is empty", entry=name)
+            try:
+                with open(file, "rb") as opened:
+                    self._maps[shard] = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+            except (OSError, ValueError) as error:
+                raise CheckpointError.of(file, f"this shard cannot be read: {error}", entry=name) from error
+        return self._maps[shard]
 
     def _file(self, shard: int) -> str:
         return f"{self.prefix}.data-{shard:05d}-of-{self.shards:05d}"
@@ -235,23 +273,23 @@ class Bundle:
         return CheckpointError.of(self._file(stored.shard), problem, entry=name, offset=stored.offset)
 
 
-def _mapped(file: str, access: int, length: int = 0, start: int = 0) -> mmap.mmap:
-    with open(file, "rb") as opened:
-        return mmap.mmap(opened.fileno(), length, access=access, offset=start)
-
-
 def prefix_of(path: str) -> str | None:
     """The prefix of a bundle, from itself, its index or one of its shards."""
-    for ending in (".index", ""):
-        prefix = path.removesuffix(ending)
+    shard = re.fullmatch(r"(.+)\.data-\d{5,}-of-\d{5,}", path, re.DOTALL)
+    if shard is not None and os.path.lexists(path):
+        path = shard[1]
+    for prefix in (path.removesuffix(".index"), path):
         if os.path.isfile(prefix + ".index"):
             return prefix
-    before, data, _ = path.rpartition(".data-")
-    return before if data and os.path.isfile(before + ".index") else None
+    return None
 
 
 def _sizes(part: Slice) -> tuple[int, ...]:
     return tuple(extent.length for extent in part)
+
+
+def _place(part: Slice) -> Place:
+    return tuple((extent.start, extent.start + extent.length) for extent in part)
 
 
 # Keys of slices: strings whose order is that of what they stand for

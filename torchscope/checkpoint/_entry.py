@@ -56,7 +56,8 @@ class Entry:
 
         held = self.read()
         if isinstance(held, torch.Tensor):
-            held = (held.float() if held.dtype is torch.bfloat16 else held).numpy()
+            narrow = held.is_floating_point() and held.dtype not in (torch.float16, torch.float32, torch.float64)
+            held = (held.float() if narrow else held).numpy()
         else:
             held = numpy.array(held, dtype=object).reshape(self.shape)
         return numpy.array(held, dtype=dtype, copy=copy)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -51,21 +52,33 @@ def write(rule: str, tensor: Tensor, into: Tensor) -> None:
 
 
 class Rule(NamedTuple):
-    """An order of axes: what it makes of a tensor and of a shape, and which shapes it takes."""
+    """An order of axes: what it makes of a tensor and of a shape, and which shapes it takes, also in words."""
 
     convert: Callable[[Tensor], Tensor]
     shape: Callable[[Shape], Shape]
     takes: Callable[[Shape], bool]
+    wants: str
+
+
+def _has_window(shape: Shape) -> bool:
+    return len(shape) in (3, 4, 5)
 
 
 RULES = {
-    "same": Rule(_same, lambda s: s, lambda s: True),
-    "dense": Rule(_dense, lambda s: s[::-1], lambda s: len(s) == 2),
-    "conv": Rule(_conv, lambda s: (s[-1], s[-2], *s[:-2]), lambda s: len(s) in (3, 4, 5)),
-    "depthwise": Rule(_depthwise, lambda s: (s[-2] * s[-1], 1, *s[:-2]), lambda s: len(s) in (3, 4, 5)),
-    "lstm": Rule(_lstm, lambda s: (s[-1], *s[:-1]), lambda s: len(s) in (1, 2) and s[-1] % 4 == 0),
+    "same": Rule(_same, lambda s: s, lambda s: True, "any shape"),
+    "dense": Rule(_dense, lambda s: s[::-1], lambda s: len(s) == 2, "two axes"),
+    "conv": Rule(_conv, lambda s: (s[-1], s[-2], *s[:-2]), _has_window, "three to five axes"),
+    "depthwise": Rule(_depthwise, lambda s: (s[-2] * s[-1], 1, *s[:-2]), _has_window, "three to five axes"),
+    "lstm": Rule(
+        _lstm,
+        lambda s: (s[-1], *s[:-1]),
+        lambda s: len(s) in (1, 2) and s[-1] % 4 == 0,
+        "one or two axes, the last a multiple of 4",
+    ),
 }
+# What is inferred from shapes; of names like an LSTM's, "lstm" too.
 _INFERRED = ("same", "dense", "conv", "depthwise")
+_HAS_GATES = re.compile(r"lstm.*/(kernel|recurrent_kernel|weights|bias|biases)$", re.IGNORECASE)
 
 Layout = str | Mapping[str, str] | None
 
@@ -73,25 +86,42 @@ Layout = str | Mapping[str, str] | None
 class Rules:
     """What ``layout=`` says of each path."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, paths: Collection[str]) -> None:
         given: Any = {"": layout} if isinstance(layout, str) else layout or {}
         if not isinstance(given, Mapping):
             mend = "Give the name of a rule, or a dict from patterns of paths to names of rules."
             raise ArgumentTypeError.of("layout", layout, mend)
-        for rule in given.values():
+        self._rules = []
+        self._given = given
+        for pattern, rule in given.items():
+            if not isinstance(pattern, str) or not isinstance(rule, str):
+                mend = "Give a dict from patterns of paths to names of rules, both as text."
+                raise ArgumentTypeError.of("layout", {pattern: rule}, mend)
             if rule not in RULES:
-                raise ArgumentValueError.of("layout", rule, f"The rules are {', '.join(map(repr, RULES))}.")
-        self._rules = [(_names.selector(pattern), rule) for pattern, rule in given.items()]
+                mend = f"The rules are {', '.join(map(repr, RULES))}; a dict goes from patterns of paths to them."
+                raise ArgumentValueError.of("layout", {pattern: rule} if pattern else rule, mend)
+            selects = _names.selector(pattern, paths)
+            if pattern and not any(map(selects, paths)):
+                mend = f"The pattern selects none of the {len(paths)} variables. {_names.say_nearest(pattern, paths)}"
+                raise ArgumentValueError.of("layout", {pattern: rule}, mend)
+            self._rules.append((selects, rule))
 
-    def asked(self, path: str, shape: Shape) -> str | None:
-        """The rule that is asked for here; the last pattern that selects the path decides. Vectors stay as they are."""
+    def asked(self, path: str) -> str | None:
+        """The rule that is asked for here: of the patterns that select the path, the last one decides."""
         found = [rule for selects, rule in self._rules if selects(path)]
-        if not found:
-            return None
-        return found[-1] if RULES[found[-1]].takes(shape) else "same"
+        return found[-1] if found else None
+
+    def names(self, path: str) -> bool:
+        """Whether this very path is given, not a pattern: then the rule must be one for it."""
+        return path in self._given
 
 
-def fitting(found: Shape, wanted: Shape) -> list[str]:
+def applied(asked: str, shape: Shape) -> str:
+    """What becomes of a rule for many where an array is not of its kind: that stays as it is, as a bias does."""
+    return asked if RULES[asked].takes(shape) else "same"
+
+
+def fitting(path: str, found: Shape, wanted: Shape) -> list[str]:
     """The rules that make the one shape of the other, one for each way that elements can come to lie."""
     small = [min(size, 2) for size in found]
     marked = torch.arange(math.prod(small), device="cpu").reshape(small)
@@ -99,9 +129,14 @@ def fitting(found: Shape, wanted: Shape) -> list[str]:
     for rule in _INFERRED:
         if RULES[rule].takes(found) and RULES[rule].shape(found) == wanted:
             ways.setdefault(tuple(RULES[rule].convert(marked).flatten().tolist()), rule)
-    return list(ways.values())
+    return [*ways.values(), *(["lstm"] if has_gates(path, found) and RULES["lstm"].shape(found) == wanted else [])]
 
 
-def undecided(shape: Shape) -> bool:
+def has_gates(path: str, shape: Shape) -> bool:
+    """Whether an array is called, and shaped, as the gates of an LSTM are, whose order no shape tells."""
+    return _HAS_GATES.search(path) is not None and RULES["lstm"].takes(shape)
+
+
+def undecided(path: str, shape: Shape) -> bool:
     """Whether a shape alone, without the variable's, leaves several orders of its axes that could be meant."""
-    return any(RULES[rule].takes(shape) for rule in _INFERRED if rule != "same")
+    return has_gates(path, shape) or any(RULES[rule].takes(shape) for rule in _INFERRED if rule != "same")

@@ -19,6 +19,7 @@ from ._crc import masked_crc
 FOOTER = 48
 MAGIC = bytes.fromhex("57fb808b247547db")
 _MOST_SNAPPY = 64  # what a byte of Snappy can stand for, with room to spare
+_MOST_SHARED = 64  # how many bytes of keys a byte of a block may stand for: names of a thousand letters and more
 
 
 class _Place(NamedTuple):
@@ -48,29 +49,33 @@ def entries(file: str, data: Buffer) -> dict[bytes, bytes]:
     meta, index = (_place(footer) for _ in range(2))
     if any(footer.take(FOOTER - 8 - footer.at, "the padding")):
         raise footer.error("the footer is damaged: its padding is not zero")
-    covered = [meta, index]
-    found: dict[bytes, bytes] = {}
-    last: bytes | None = None
     _block(file, data, meta, start)
+    blocks = []
     for _, value in _block(file, data, index, start):
         cursor = Cursor(file, value, index.offset)
-        place = _place(cursor)
+        blocks.append(_place(cursor))
         if cursor.more:
             raise cursor.error("an entry of the index of blocks is too long")
-        covered.append(place)
+    _refuse_gaps(file, data, [meta, index, *blocks], start)  # before they are read: each byte is read once
+    found: dict[bytes, bytes] = {}
+    last: bytes | None = None
+    for place in blocks:
         for key, held in _block(file, data, place, start):
             if last is not None and key <= last:
                 raise Cursor(file, data[place.offset :], place.offset).error("keys are not in order")
             found[key] = held
             last = key
+    return found
+
+
+def _refuse_gaps(file: str, data: Buffer, places: list[_Place], start: int) -> None:
     at = 0
-    for place in sorted(covered):
+    for place in sorted(places):
         if place.offset != at:
             raise Cursor(file, data[at:], at).error("blocks overlap, or there is something between them")
         at = place.end
     if at != start:
         raise Cursor(file, data[at:], at).error("there is something between the last block and the footer")
-    return found
 
 
 def _place(cursor: Cursor) -> _Place:
@@ -114,11 +119,14 @@ def _pairs(cursor: Cursor) -> list[tuple[bytes, bytes]]:
     if 4 * (restarts + 1) > cursor.end:
         raise cursor.error(f"a block of {cursor.end} bytes claims {restarts} restarts")
     cursor.end -= 4 * (restarts + 1)
-    pairs, key = [], b""
+    pairs, key, total = [], b"", 0
     while cursor.more:
         shared, more, size = (cursor.varint("the length of a key or value") for _ in range(3))
         if shared > len(key):
             raise cursor.error(f"a key shares {shared} bytes with one of {len(key)}")
+        total += shared + more
+        if total > _MOST_SHARED * cursor.end:
+            raise cursor.error(f"the keys of a block of {cursor.end} bytes take {total} and more")
         key = key[:shared] + bytes(cursor.take(more, "a key"))
         pairs.append((key, bytes(cursor.take(size, "a value"))))
     return pairs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,13 +16,13 @@ from .._scope import VariableScope
 from .._store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError, CheckpointError, InvalidNameError
 from ._entry import Entry, dtype_name
-from ._layout import RULES, Layout, Rules, Shape, fitting, undecided, write
+from ._layout import RULES, Layout, Rules, Shape, fitting, has_gates, undecided, write
 from ._open import Checkpoint, open
 from ._report import LoadReport
 from ._roles import AVERAGE, role, variable_name
 
 AssignmentMap = Mapping[str, str | VariableScope | Tensor]
-Rename = Mapping[str, str] | Iterable[tuple[str, str]]
+Rename = Mapping[str, str | None] | Iterable[tuple[str, str | None]]
 
 
 class _Target(NamedTuple):
@@ -76,17 +76,19 @@ def load_checkpoint(
             ``init_from_checkpoint``: ``{"old/scope/": "new/scope/", "w": "a/w", "/": "tower/"}``, the trailing slash as
             you like. Only what it names is loaded. By default names are the same on both sides, and all are loaded.
         rename: regular expressions and what ``re.sub`` puts in their place, in order, for each name of the checkpoint
-            before anything else: ``{"weights$": "kernel"}``.
+            before anything else: ``{"weights$": "kernel"}``. ``None`` in its place leaves out the arrays with such a
+            name.
         strict: raise if a variable is left without an array, an array without a variable, or one does not fit.
             ``False`` loads what fits and reports the rest.
         prefer_ema: take ``<name>/ExponentialMovingAverage`` where there is one, instead of ``<name>``.
-        layout: the order of axes, as the name of a rule for all, or patterns of paths with a rule each. ``"same"``
+        layout: the order of axes, as the name of a rule for all, or patterns of the module's paths with a rule each
+            (``*`` within a segment, ``**`` across; of several that select a path the last one decides). ``"same"``
             leaves an array as it is; ``"dense"`` is ``[in, out]`` to ``[out, in]``; ``"conv"`` is ``[*k, in, out]`` to
             ``[out, in, *k]``, for transposed convolutions ``[*k, out, in]`` to ``[in, out, *k]``; ``"depthwise"`` is
             ``[*k, in, multiplier]`` to ``[in * multiplier, 1, *k]``; ``"lstm"`` is TensorFlow's kernel or bias with
             gates i, j, f, o along its last axis to torch's i, f, g, o along the first. A rule leaves arrays of a rank
             that it is not for as they are. Without one it is inferred from the shapes where only one fits, and where
-            several do, as with a square kernel, you are asked.
+            several do, as with a square kernel, or with the gates of what is called an LSTM, you are asked.
 
     Slots of optimizers, counts of steps and moving averages that no variable has the name of are left out and named.
     Floating dtypes are converted to the variable's.
@@ -97,50 +99,59 @@ def load_checkpoint(
     Raises:
         CheckpointError: strict, and something does not fit: the message is the whole report, ``error.report`` is it. Or
             the file is damaged. The module is then as it was.
-        ArgumentValueError: ``assignment_map`` names what is not there; no such rule; ``rename`` makes two names one.
+        ArgumentValueError: ``assignment_map`` or ``layout`` names what is not there; no such rule; ``rename`` makes
+            two names one.
     """
     if not isinstance(module, ScopedModule):
         raise ArgumentTypeError.of("module", module, "Give a ScopedModule; another module loads a state_dict.")
     saved = path if isinstance(path, Checkpoint) else open(path)
-    store, rules = module.variables, Rules(layout)
-    names = renamed(saved, rename)
+    store = module.variables
+    names, left_out = renamed(saved, rename)
+    if assignment_map is not None and not (isinstance(assignment_map, Mapping) and assignment_map):
+        mend = "Give a dict from names or scopes of the checkpoint to those of the module, or leave it out."
+        raise ArgumentTypeError.of("assignment_map", assignment_map, mend)
+    if not store.built and torch.empty(0, device=store.device).is_meta:
+        mend = "It is on the meta device and not built: build it, then call to_empty(device=...)."
+        raise ArgumentValueError.of("module", store.owner, mend)
     targets = _targets(store, names)
-    report = LoadReport()
+    report = LoadReport(renamed={array: name for name, array in names.items() if name != variable_name(array)})
     steps = []
-    sources = _sources(store, targets, names, assignment_map)
+    sources, scopes = _sources(store, targets, names, assignment_map, prefer_ema=bool(prefer_ema))
+    rules = Rules(layout, sources)
     for target, name in sources.items():
-        if prefer_ema and name + AVERAGE in names:
-            name += AVERAGE
+        name = average_of(name, names) if prefer_ema else name
         if name not in names:
             report.missing.append(target)
             continue
         entry = saved[names[name]]
-        rule, words = _rule_for(target, entry, targets.get(target), rules)
+        rule, words = _rule_for(store, target, entry, targets.get(target), rules)
         if rule is None:
             report.refused[target] = entry.path, words
             continue
         steps.append(_Step(target, entry, rule, targets.get(target)))
         report.loaded[target] = entry.path, words
     used = {entry for entry, _ in (*report.loaded.values(), *report.refused.values())}
+    report.skipped.update(dict.fromkeys(left_out, "left out by rename"))
     for name, array in names.items():
-        if array in used or assignment_map is not None:
+        if array in used or not any(_is_below(name, scope) for scope in scopes):
             continue
-        what = role(array)
-        if what is None and prefer_ema and name + AVERAGE in names and name in sources.values():
+        what = role(name)
+        if what is None and prefer_ema and average_of(name, names) != name and name in sources.values():
             what = "its moving average is taken"
         if what is None:
             report.unused.append(array)
         else:
             report.skipped[array] = what
-    if strict and not report.complete:
+    if strict and not (report.complete and (report.loaded or store.built)):
         error = CheckpointError.of(
             saved.file, "it does not fit the module, and nothing was loaded", f"{report}\n{_how_to_mend(report)}"
         )
         error.report = report
         raise error
-    _write(store, steps)
+    _write(store, steps, saved.file)
     report.done = True
-    store.made_strictly = strict and assignment_map is None and not store.built and bool(store.specs)
+    if strict and assignment_map is None and not store.built and store.specs:
+        store.made_strictly = True
     return report
 
 
@@ -156,22 +167,48 @@ def _how_to_mend(report: LoadReport) -> str:
 # Names -------------------------------------------------------------------------------------------------------------
 
 
-def renamed(saved: Checkpoint, rename: Rename | None) -> dict[str, str]:
-    """Each array of the checkpoint by the name that it goes by here."""
-    patterns = list(rename.items() if isinstance(rename, Mapping) else rename or ())
+def renamed(saved: Checkpoint, rename: Rename | None) -> tuple[dict[str, str], list[str]]:
+    """Each array of the checkpoint by the name that it goes by here, and those that are left out."""
+    patterns: Any = list(rename.items() if isinstance(rename, Mapping) else rename or ())
+    for pair in patterns:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)) or not (
+            pair[1] is None or isinstance(pair[1], str)
+        ):
+            mend = "Give a dict from regular expressions to the text that takes their place, or None."
+            raise ArgumentTypeError.of("rename", rename, mend)
     names: dict[str, str] = {}
+    left_out = []
     for array in saved:
-        name = variable_name(array)
-        for pattern, put in patterns:
-            try:
-                name = re.sub(pattern, put, name)
-            except re.error as error:
-                raise ArgumentValueError.of("rename", pattern, f"It is no regular expression: {error}.") from None
-        if name in names:
+        name = _renamed(variable_name(array), patterns)
+        if name is not None and name.endswith(AVERAGE):  # it goes by the name of its variable
+            variable = _renamed(variable_name(array).removesuffix(AVERAGE), patterns)
+            name = None if variable is None else variable + AVERAGE
+        if name is None:
+            left_out.append(array)
+        elif name in names:
             mend = f"It makes '{name}' of both '{names[name]}' and '{array}'."
             raise ArgumentValueError.of("rename", rename, mend)
-        names[name] = array
-    return names
+        else:
+            names[name] = array
+    return names, left_out
+
+
+def _renamed(name: str, patterns: list[tuple[str, str | None]]) -> str | None:
+    for pattern, put in patterns:
+        try:
+            if put is not None:
+                name = re.sub(pattern, put, name)
+            elif re.search(pattern, name):
+                return None
+        except (re.error, IndexError) as error:
+            mend = f"It is no regular expression with what goes in its place: {error}."
+            raise ArgumentValueError.of("rename", {pattern: put}, mend) from None
+    return name
+
+
+def average_of(name: str, names: Mapping[str, str]) -> str:
+    """The name of the moving average of an array, if there is one, else its own."""
+    return name + AVERAGE if name + AVERAGE in names else name
 
 
 def _targets(store: VariableStore, names: Mapping[str, str]) -> dict[str, _Target]:
@@ -189,8 +226,9 @@ def _targets(store: VariableStore, names: Mapping[str, str]) -> dict[str, _Targe
         computed = spec.path not in store._parameters and spec.path not in store._buffers
         if path != spec.path:
             parts = whole[path]
-            target = targets.setdefault(path, _Target(parts.shape, tensor.dtype, []))
+            target = targets.get(path, _Target(parts.shape, tensor.dtype, []))
             target.pieces.append((tensor, parts.axis, sum(parts.sizes[:n])))
+            targets[path] = target._replace(computed=target.computed or computed)
         else:
             targets[path] = _Target(tuple(tensor.shape), tensor.dtype, [(tensor, 0, 0)], computed)
     for name, tensor in store._of_modules(""):
@@ -200,38 +238,59 @@ def _targets(store: VariableStore, names: Mapping[str, str]) -> dict[str, _Targe
 
 def mapped(names: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
     """What an assignment map makes of the names of a checkpoint, where there is no module: new name -> name."""
-    return _sources(None, {}, names, given)
+    return _sources(None, {}, names, given)[0]
 
 
 def _sources(
-    store: VariableStore | None, targets: Mapping[str, _Target], names: Mapping[str, str], given: AssignmentMap | None
-) -> dict[str, str]:
-    """For each variable to be loaded, the name of its array, whether there is one or not."""
+    store: VariableStore | None,
+    targets: Mapping[str, _Target],
+    names: Mapping[str, str],
+    given: AssignmentMap | None,
+    *,
+    prefer_ema: bool = False,
+) -> tuple[dict[str, str], list[str]]:
+    """For each variable to be loaded, the name of its array, whether there is one or not; and the scopes they are in.
+
+    In a module that is not built yet, each array of a model is for a variable.
+    """
     built = store is not None and store.built
-    new = [] if built else [name for name, array in names.items() if role(array) is None]
+    new = [] if built else [name for name in names if role(name) is None]
+    if prefer_ema and not built:  # of some there is nothing but the average
+        averaged = [name.removesuffix(AVERAGE) for name in names if name.endswith(AVERAGE)]
+        new += [name for name in averaged if name not in names]
     if given is None:
-        return {path: path for path in (*targets, *new)}
+        return {path: path for path in (*targets, *new)}, [""]
     sources: dict[str, str] = {}
+    scopes = []
+
+    def take(target: str, source: str, asked: Any) -> None:
+        if sources.setdefault(target, source) != source:
+            mend = f"Both '{sources[target]}' and '{source}' would go to '{target}'."
+            raise ArgumentValueError.of("assignment_map", asked, mend)
+
     for asked, to in given.items():
         if not isinstance(asked, str):
             raise ArgumentTypeError.of("assignment_map", asked, "Its keys are names or scopes of the checkpoint.")
         source, target = asked.strip("/"), _target(store, to)
-        if source in names:
+        is_scope = any(_is_below(name, source) for name in names)
+        if source in names and not (asked.endswith("/") and is_scope):
             if built and target not in targets:
-                mend = f"The module has no variable '{target}'. {_nearest(target, targets)}"
+                mend = f"The module has no variable '{target}'. {_names.say_nearest(target, targets)}"
                 raise ArgumentValueError.of("assignment_map", {asked: to}, mend)
-            sources[target] = source
+            take(target, source, {asked: to})
             continue
-        if not any(_is_below(name, source) for name in names):
-            mend = f"The checkpoint has no '{source}', neither array nor scope. {_nearest(source, names)}"
+        if not is_scope:
+            mend = f"The checkpoint has no '{source}', neither array nor scope. {_names.say_nearest(source, names)}"
             raise ArgumentValueError.of("assignment_map", {asked: to}, mend)
+        scopes.append(source)
         rests = [path.removeprefix(target).strip("/") for path in targets if _is_below(path, target)]
         rests += [name.removeprefix(source).strip("/") for name in new if _is_below(name, source)]
         if not rests:
-            mend = f"The module has no variables below '{target}'. {_nearest(target, targets)}"
+            mend = f"The module has no variables below '{target}'. {_names.say_nearest(target, targets)}"
             raise ArgumentValueError.of("assignment_map", {asked: to}, mend)
-        sources.update({_names.join(target, rest): _names.join(source, rest) for rest in rests})
-    return sources
+        for rest in rests:
+            take(_names.join(target, rest), _names.join(source, rest), {asked: to})
+    return sources, scopes
 
 
 def _is_below(path: str, scope: str) -> bool:
@@ -248,19 +307,18 @@ def _target(store: VariableStore | None, to: object) -> str:
     return to.strip("/")
 
 
-def _nearest(name: str, existing: Iterable[str]) -> str:
-    near = ", ".join(f"'{path}'" for path in _names.nearest(name, existing))
-    return f"The nearest: {near}." if near else ""
-
-
 # Shapes ------------------------------------------------------------------------------------------------------------
 
 
-def _rule_for(path: str, entry: Entry, target: _Target | None, rules: Rules) -> tuple[str | None, str]:
+def _rule_for(
+    store: VariableStore, path: str, entry: Entry, target: _Target | None, rules: Rules
+) -> tuple[str | None, str]:
     """The rule by which an array becomes a variable, and how it does in words; or ``None``, and why it cannot."""
     if entry.dtype is bytes:
         return None, "it holds strings"
-    asked = rules.asked(path, entry.shape)
+    asked = rules.asked(path)
+    if target is None and path in store.module_made_at:
+        return None, "a module that get_module made lives there"
     if target is None:
         return _rule_for_new(path, entry, asked)
     if target.computed:
@@ -270,14 +328,17 @@ def _rule_for(path: str, entry: Entry, target: _Target | None, rules: Rules) -> 
     if not _casts(entry.dtype, target.dtype):
         return None, f"{dtype_name(entry.dtype)} does not become {dtype_name(target.dtype)}"
     wanted = target.shape
-    fits = [asked] if asked else fitting(entry.shape, wanted)
+    exactly = asked is not None and (RULES[asked].takes(entry.shape) or rules.names(path))
+    fits = [str(asked)] if exactly else fitting(path, entry.shape, wanted)
+    if exactly and not RULES[str(asked)].takes(entry.shape):
+        return None, f"layout {asked!r} is for {RULES[str(asked)].wants}, and this has shape {entry.shape}"
     if not fits:
         return None, f"{entry.shape} is not {wanted} in any layout that could be meant"
     if len(fits) > 1:
         return None, f"{entry.shape} may be {' or '.join(map(repr, fits))}: say which, layout={{'{path}': ...}}"
     made = RULES[fits[0]].shape(entry.shape)
     if made != wanted:
-        return None, f"layout {fits[0]!r} makes {made} of {entry.shape}, and the variable is {wanted}"
+        return None, f"layout {asked!r} makes {made} of {entry.shape}, and the variable is {wanted}"
     parts = f"in {len(target.pieces)} parts" if len(target.pieces) > 1 else ""
     return fits[0], ", ".join(filter(None, (_how(fits[0], entry, wanted, target.dtype), parts)))
 
@@ -287,18 +348,23 @@ def _rule_for_new(path: str, entry: Entry, asked: str | None) -> tuple[str | Non
         _names.check(path)
     except InvalidNameError as error:
         return None, str(error)
-    if asked is None and undecided(entry.shape):
-        return None, "the module is not built, so nothing tells the order of axes: build it, or say layout='same'"
-    rule = asked or "same"
+    applies = asked is not None and RULES[asked].takes(entry.shape)
+    if not applies and undecided(path, entry.shape):
+        how = f"say layout={{'{path}': 'lstm'}}" if has_gates(path, entry.shape) else "build it, or say layout='same'"
+        return None, f"the module is not built, so nothing tells the order of axes: {how}"
+    rule = str(asked) if applies else "same"
     return rule, _how(rule, entry, RULES[rule].shape(entry.shape), entry.dtype)
 
 
 def _casts(found: torch.dtype, wanted: torch.dtype) -> bool:
     if found.is_floating_point and wanted.is_floating_point:
         return True
+    if found == wanted or (found.is_complex and wanted.is_complex):
+        return True
+    whole = not (found.is_floating_point or found.is_complex or wanted.is_floating_point or wanted.is_complex)
     try:
-        return found == wanted or (torch.promote_types(found, wanted) == wanted and found != torch.bool)
-    except RuntimeError:  # no promotion is defined for some narrow dtypes
+        return whole and found != torch.bool and torch.promote_types(found, wanted) == wanted
+    except RuntimeError:  # no promotion is defined for some unsigned dtypes
         return False
 
 
@@ -311,30 +377,54 @@ def _how(rule: str, entry: Entry, wanted: Shape, dtype: torch.dtype) -> str:
 # Writing -----------------------------------------------------------------------------------------------------------
 
 
-def _write(store: VariableStore, steps: list[_Step]) -> None:
+def _write(store: VariableStore, steps: list[_Step], file: str) -> None:
     """Read and check everything once, then write: a damaged file must not leave a module half loaded."""
     for step in _shown(steps, "checking"):
-        step.entry.read()
+        _refuse_overflow(step, step.entry.read(), file)
     made: list[str] = []
     with store.lock, torch.no_grad():
         try:
+            interrupt = None
             for step in _shown(steps, "loading"):
-                value = step.entry.read()
-                if step.target is None:
-                    made.append(step.path)
-                    shape = RULES[step.rule].shape(step.entry.shape)
-                    like = torch.empty(shape, dtype=value.dtype, device="meta")
-                    write(step.rule, value, store.make_like(step.path, like))
-                elif len(step.target.pieces) == 1:
-                    write(step.rule, value, step.target.pieces[0][0])
-                else:
-                    value = RULES[step.rule].convert(value)
-                    for tensor, axis, start in step.target.pieces:
-                        tensor.copy_(value.narrow(axis, start, tensor.shape[axis]))
+                try:
+                    _write_one(store, step, made)
+                except KeyboardInterrupt as error:
+                    if step.target is None:  # what was made is dropped
+                        raise
+                    interrupt = error  # what was written cannot be taken back: go on to the end, then stop
+                    _write_one(store, step, made)
+            if interrupt is not None:
+                raise interrupt
         except BaseException:
             for path in made:
                 store.drop(path)
             raise
+
+
+def _write_one(store: VariableStore, step: _Step, made: list[str]) -> None:
+    value = step.entry.read()
+    if step.target is None:
+        made.append(step.path)
+        like = torch.empty(RULES[step.rule].shape(step.entry.shape), dtype=value.dtype, device="meta")
+        write(step.rule, value, store.make_like(step.path, like))
+    elif len(step.target.pieces) == 1:
+        write(step.rule, value, step.target.pieces[0][0])
+    else:
+        value = RULES[step.rule].convert(value)
+        for tensor, axis, start in step.target.pieces:
+            tensor.copy_(value.narrow(axis, start, tensor.shape[axis]))
+
+
+def _refuse_overflow(step: _Step, value: Tensor, file: str) -> None:
+    """Refuse a finite number that the variable's dtype cannot hold."""
+    if step.target is None or not value.is_floating_point() or not value.numel():
+        return
+    most = torch.finfo(step.target.dtype).max
+    if most < torch.finfo(value.dtype).max:
+        largest = float(value.abs().masked_fill(value.isinf() | value.isnan(), 0).max())
+        if largest > most:
+            problem = f"it holds {largest:.6g}, and '{step.path}' of {dtype_name(step.target.dtype)} at most {most:.6g}"
+            raise CheckpointError.of(file, problem, entry=step.entry.path)
 
 
 def _shown(steps: list[_Step], what: str) -> Iterator[_Step]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError
+from .._names import say_nearest
+from ..errors import ArgumentTypeError, CheckpointError
 from ._bundle import Bundle, prefix_of
 from ._entry import Entry
 from ._leveldb import is_table
@@ -20,10 +21,21 @@ class Checkpoint(Mapping[str, Entry]):
 
     def __init__(self, file: str, found: Iterable[tuple[str, Entry]]) -> None:
         self.file = file
-        self._entries = dict(found)
+        self._entries: dict[str, Entry] = {}
+        for path, entry in found:
+            if path in self._entries:
+                raise CheckpointError.of(file, f"two arrays are called '{path}', so one of them could not be read")
+            self._entries[path] = entry
 
     def __getitem__(self, path: str) -> Entry:
-        return self._entries[path]
+        try:
+            return self._entries[path]
+        except KeyError:
+            pass
+        raise KeyError(f"there is no '{path}' in {self.file}. {say_nearest(path, self._entries)}".rstrip())
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._entries
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -58,11 +70,15 @@ def open(path: str | os.PathLike[str]) -> Checkpoint:
         CheckpointError: there is no checkpoint, or one that is damaged, or of a format that is not read.
     """
     asked = os.fspath(path)
+    if not isinstance(asked, str) or "\0" in asked:
+        raise ArgumentTypeError.of("path", path, "Give the path of a checkpoint as text.")
     found = _latest(asked) if os.path.isdir(asked) else asked
-    prefix = prefix_of(found)
+    prefix, reader = prefix_of(found), READERS.get(os.path.splitext(found)[1])
+    if prefix == found and reader is not None and os.path.isfile(found):
+        mend = f"Give '{found}.index', or move one of them."
+        raise CheckpointError.of(found, "this is a file, and there is a TensorFlow checkpoint of that name too", mend)
     if prefix is not None:
         return Checkpoint(prefix, Bundle(prefix))
-    reader = READERS.get(os.path.splitext(found)[1])
     if reader is None or not os.path.isfile(found) or _ends_as_table(found):
         raise _no_checkpoint(found)
     return Checkpoint(found, reader(found))
@@ -74,17 +90,44 @@ def _latest(folder: str) -> str:
     if not listing.is_file():
         mend = "Give the prefix of a checkpoint, as in 'folder/model.ckpt-1000'."
         raise CheckpointError.of(folder, "this folder has no file called 'checkpoint'", mend)
-    text = listing.read_bytes().decode(errors="replace")
-    named = re.search(r'^\s*model_checkpoint_path\s*:\s*"((?:[^"\\]|\\.)*)"', text, re.MULTILINE)
-    if named is None:
-        raise CheckpointError.of(listing, "it has no line 'model_checkpoint_path: \"...\"'")
-    name = re.sub(r"\\(.)", r"\1", named[1])
-    inside = Path(folder).resolve()
-    if os.path.isabs(name) and not Path(name).resolve().is_relative_to(inside):
+    name = _model_checkpoint_path(listing.read_bytes())
+    if name is None:
+        raise CheckpointError.of(listing, "it has no field 'model_checkpoint_path: \"...\"'")
+    inside = os.path.realpath(folder)
+    if os.path.isabs(name) and not _is_in(name, inside):
         name = os.path.basename(name)  # the folder was moved since
-    if not Path(inside, name).resolve().is_relative_to(inside):
-        raise CheckpointError.of(listing, f"it names '{name}', which is not in this folder", "Give that path itself.")
+    if "\0" in name or not _is_in(os.path.join(inside, name), inside):
+        raise CheckpointError.of(listing, f"it names {name!r}, which is not in this folder", "Give that path itself.")
     return os.path.join(folder, name)
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(folder)
+
+
+# Of protocol buffers as text: comments, strings in either quotes, names, and all else by the letter.
+_TOKEN = re.compile(rb"""#[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\w+|\S""")
+_ESCAPE = re.compile(rb"\\([0-7]{1,3}|[xX][0-9a-fA-F]{1,2}|.)")
+_ESCAPED = {b"n": b"\n", b"t": b"\t", b"r": b"\r"}
+
+
+def _model_checkpoint_path(text: bytes) -> str | None:
+    """The last field of that name, which is the one that counts."""
+    tokens = [token for token in _TOKEN.findall(text) if not token.startswith(b"#")]
+    found = None
+    for name, colon, value in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if name == b"model_checkpoint_path" and colon == b":" and value[:1] in (b'"', b"'") and len(value) > 1:
+            found = _ESCAPE.sub(_unescaped, value[1:-1]).decode(errors="surrogateescape")
+    return found
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    code = escape[1]
+    if code[:1].isdigit():
+        return bytes([int(code, 8) & 255])
+    if len(code) > 1:
+        return bytes([int(code[1:], 16)])
+    return _ESCAPED.get(code, code)
 
 
 def _no_checkpoint(path: str) -> CheckpointError:

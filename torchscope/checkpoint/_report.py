@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .._names import say_nearest
 from .._table import as_text
 
 
@@ -11,11 +12,14 @@ from .._table import as_text
 class LoadReport:
     """What :func:`load_checkpoint` did, or would have done; ``str(report)`` is a table.
 
+    Where nothing was loaded, the table has what is in the way and only counts the rest.
+
     Attributes:
         loaded: variable -> (the array that it was loaded from, how it was converted: ``""`` if not at all).
         missing: variables that no array is for.
         unused: arrays that are for no variable.
         skipped: array -> what it is: a slot of an optimizer, a count of steps, a moving average.
+        renamed: array -> the name that it goes by.
         refused: variable -> (array, why it cannot be loaded from that).
         done: whether what is in ``loaded`` was loaded; if not, as in the report of an error, it only fits.
     """
@@ -25,6 +29,7 @@ class LoadReport:
     unused: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
     done: bool = False
 
     @property
@@ -37,11 +42,14 @@ class LoadReport:
             f"{len(self.loaded)} {'loaded' if self.done else 'fit'}, {len(self.refused)} refused, "
             f"{len(self.missing)} missing, {len(self.unused)} unused, {len(self.skipped)} skipped"
         )
+        unused = {self.renamed.get(array, array): array for array in self.unused}
         rows = [("refused", path, f"<- {name}", why) for path, (name, why) in self.refused.items()]
-        rows += [("missing", path, "", "no array is for it") for path in self.missing]
-        rows += [("unused", "", f"   {name}", "it is for no variable") for name in self.unused]
-        rows += [
-            ("loaded" if self.done else "fits", path, f"<- {name}", how) for path, (name, how) in self.loaded.items()
-        ]
-        rows += [("skipped", "", f"   {name}", why) for name, why in self.skipped.items()]
+        near = {path: say_nearest(path, unused) for path in self.missing}
+        rows += [("missing", path, "", f"no array is for it. {near[path]}".rstrip()) for path in self.missing]
+        for name, array in unused.items():
+            was = f", by the name '{name}'" if name != array else ""
+            rows.append(("unused", "", f"   {array}", f"it is for no variable{was}"))
+        if self.done:
+            rows += [("loaded", path, f"<- {name}", how) for path, (name, how) in self.loaded.items()]
+            rows += [("skipped", "", f"   {name}", why) for name, why in self.skipped.items()]
         return counts + ("\n" + as_text(rows) if rows else "")

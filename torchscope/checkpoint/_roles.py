@@ -8,11 +8,13 @@ AVERAGE = "/ExponentialMovingAverage"
 _ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _ROLES = {
     "a slot of an optimizer": re.compile(
-        r"/\.OPTIMIZER_SLOT/|/(Momentum|Adam|AdamW|LAMB|RMSProp|Adagrad|Adadelta|Ftrl|AdaMax|adam_[mv]|lamb_[mv])(_\d+)?$"
+        r"/\.OPTIMIZER_SLOT/|/(Momentum|Adam|AdamW|LAMB|RMSProp|Adagrad|Adadelta|Ftrl|AdaMax|Nadam|Adafactor"
+        r"|adam_[mv]|lamb_[mv])(_\d+)?$|_slot_(m|v|vr|vc)$"
         r"|(^|/)(beta[12]_power|gradient_squared_accum|loss_scale)(_\d+)?$"
     ),
+    "a setting of training": re.compile(r"(^|/)learning_rate$"),
     "a count of steps": re.compile(r"(^|/)(global_step|save_counter)$"),
-    "a moving average": re.compile(AVERAGE + r"$"),
+    "a moving average": re.compile(AVERAGE + r"(/(biased|local_step))?$"),
     "the graph of objects": re.compile(r"^_CHECKPOINTABLE_OBJECT_GRAPH$"),
 }
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 
 from .. import _names
 from .._table import as_text
 from ..checkpoint import Checkpoint, Entry
+from ..errors import ArgumentValueError
 
-EXIT_CODES = "Exit codes: 0 done, and for diff no difference; 1 there are differences; 2 bad input."
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # what a name must not do to a terminal
+GLOB = "a path and what is below it, or a glob: * within a segment, ** across"
 
 
 def selected(saved: Checkpoint, glob: str) -> dict[str, Entry]:
@@ -18,8 +21,17 @@ def selected(saved: Checkpoint, glob: str) -> dict[str, Entry]:
     return {path: entry for path, entry in saved.items() if selects(path)}
 
 
+def refuse_nothing(glob: str, *checkpoints: Checkpoint) -> None:
+    """Refuse a filter that selects nothing in any of the checkpoints: a typo must not look like an answer."""
+    if glob and not any(selected(saved, glob) for saved in checkpoints):
+        paths = [path for saved in checkpoints for path in saved]
+        mend = f"It selects no array. {_names.say_nearest(glob, paths)}"
+        raise ArgumentValueError.of("--filter", glob, mend)
+
+
 def show(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows: as a table on a terminal, if rich is there, and as plain columns in a pipe."""
+    cells = [[_CONTROL.sub(lambda found: repr(found[0])[1:-1], str(cell)) for cell in row] for row in rows]
     if sys.stdout.isatty():
         try:
             from rich.console import Console
@@ -27,12 +39,15 @@ def show(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         except ImportError:
             pass
         else:
-            table = Table(box=None)
+            table = Table(box=None, pad_edge=False)
             for name in header:
-                table.add_column(name, overflow="fold")
-            for row in rows:
-                table.add_row(*map(str, row))
-            Console(markup=False, highlight=False).print(table)
+                table.add_column(name, no_wrap=True, justify="right" if name == "bytes" else "left")
+            for row in cells:
+                table.add_row(*row)
+            # As wide as its rows: a terminal wraps a long line better than a table breaks a path.
+            console = Console(markup=False, highlight=False)
+            console.width = max(console.width, console.measure(table).maximum)
+            console.print(table, soft_wrap=True)
             return
-    if rows:
-        print(as_text([header, *rows]))
+    if cells:
+        print(as_text([header, *cells]))
