@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import torch
 
 from tests.data.make_checkpoints import HERE, WRITERS, joined
 from torchscope import CheckpointError, checkpoint
+from torchscope.checkpoint import _bundle
 from torchscope.checkpoint._crc import masked_crc
 
 pytest.importorskip("crc32c")
@@ -90,6 +93,40 @@ def test_a_large_tensor_is_mapped_alone_wherever_it_lies(tmp_path: Path) -> None
     assert (tmp_path / "large.data-00000-of-00001").read_bytes() == data
 
 
+def test_more_large_arrays_are_read_than_files_may_be_open(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    numbers = np.arange(1 << 14, dtype=np.float32)
+    checksum = b"\x35" + masked_crc(numbers.tobytes()).to_bytes(4, "little")
+    entry = FLOAT + shape_of(1 << 14) + field(5, numbers.nbytes) + checksum
+    (tmp_path / "many.index").write_bytes(table([HEADER, *((b"a%03d" % n, entry) for n in range(300))]))
+    (tmp_path / "many.data-00000-of-00001").write_bytes(numbers.tobytes())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    try:
+        held = [entry.read() for entry in checkpoint.open(tmp_path / "many").values()]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert all(np.array_equal(tensor.numpy(), numbers) for tensor in held)
+
+
+def test_what_was_opened_can_be_read_when_the_file_is_removed(tmp_path: Path) -> None:
+    prefix = copied("image_filters", tmp_path)
+    saved = checkpoint.open(prefix)
+    before = {path: entry.read() for path, entry in saved.items()}
+    Path(f"{prefix}.data-00000-of-00001").unlink()
+    assert all(torch.equal(entry.read(), before[path]) for path, entry in saved.items())
+
+
+def test_a_name_that_is_not_there_is_told_with_the_nearest() -> None:
+    saved = checkpoint.open(HERE / "image_filters.ckpt")
+    with pytest.raises(
+        KeyError, match=r"there is no 'image_filters/conv1/weight' in .*The nearest: 'image_filters/conv"
+    ):
+        saved["image_filters/conv1/weight"]
+    assert saved.get("nothing") is None
+    assert "nothing" not in saved
+
+
 def test_an_entry_is_an_array_for_numpy() -> None:
     saved = checkpoint.open(HERE / "dtypes.ckpt")
     assert np.asarray(saved["dtype/bfloat16"]).tolist() == [[3.0, 2.0, 1.0], [0.0, 1.0, 2.0]]
@@ -122,6 +159,43 @@ def test_a_folder_is_its_latest_checkpoint(how: str, tmp_path: Path) -> None:
     assert len(checkpoint.open(tmp_path)) == 3
 
 
+LISTED = {
+    "octal escapes": (rb'model_checkpoint_path: "m\303\250le"', "mèle"),
+    "single quotes": (b"model_checkpoint_path: 'a\"b'", 'a"b'),
+    "on one line with others": (b'all_model_checkpoint_paths: "x" model_checkpoint_path: "y"', "y"),
+    "the last of two": (b'model_checkpoint_path: "x"\nmodel_checkpoint_path: "y"', "y"),
+    "behind a comment": (b'# model_checkpoint_path: "x"\nmodel_checkpoint_path:"y"', "y"),
+    "quoted in another": (b'model_checkpoint_path: "y"\nother: "model_checkpoint_path: \\"x\\""', "y"),
+}
+
+
+@pytest.mark.parametrize("how", LISTED)
+def test_the_list_of_a_folder_is_read_as_text_of_protocol_buffers(how: str, tmp_path: Path) -> None:
+    text, name = LISTED[how]
+    for file in HERE.glob("objects.ckpt.*"):
+        shutil.copy(file, tmp_path / file.name.replace("objects.ckpt", name))
+    (tmp_path / "checkpoint").write_bytes(text)
+    assert len(checkpoint.open(tmp_path)) == 3
+
+
+def test_a_list_that_is_long_and_says_nothing_is_read_in_time_proportional_to_its_length(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").write_text("\n" * 3_000_000)  # hours, if each line were looked at from each other
+    with pytest.raises(CheckpointError, match="it has no field"):
+        checkpoint.open(tmp_path)
+
+
+def looped(folder: Path) -> Path:
+    (folder / "loop").symlink_to("loop")
+    (folder / "checkpoint").write_text('model_checkpoint_path: "loop"')
+    return folder
+
+
+def both(folder: Path) -> Path:
+    torch.save({}, folder / "both.pt")
+    shutil.copy(folder / "objects.ckpt.index", folder / "both.pt.index")
+    return folder / "both.pt"
+
+
 BAD_PATHS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no file": (lambda f: f / "none.ckpt", r"there is no such checkpoint\.\nIn '.*' there are: objects\.ckpt"),
     "no folder": (lambda f: f / "none" / "a", r"there is no such checkpoint\.\nThere is no folder '.*none' either"),
@@ -131,6 +205,14 @@ BAD_PATHS: dict[str, tuple[Callable[[Path], Any], str]] = {
         r"it names '\.\./objects\.ckpt', which is not in this folder",
     ),
     "a list without a name": (lambda f: (f / "checkpoint").write_text("x") and f, r"it has no field 'model_checkpoint"),
+    "a list that ends in itself": (looped, r"there is no such checkpoint"),
+    "a list of no path": (
+        lambda f: (f / "checkpoint").write_bytes(b'model_checkpoint_path: "a\\000b"') and f,
+        r"it names 'a\\x00b', which is not in this folder",
+    ),
+    "a shard that is none": (lambda f: f / "objects.ckpt.data-backup", r"there is no such checkpoint"),
+    "a shard that is not there": (lambda f: f / "objects.ckpt.data-00001-of-00001", r"there is no such checkpoint"),
+    "two at once": (both, r"this is a file, and there is a TensorFlow checkpoint of that name too"),
     "the graph": (lambda f: (f / "m.meta").write_text("x") and f / "m.meta", r"this is the graph, not the weights"),
     "something else": (lambda f: (f / "m.txt").write_text("x") and f / "m.txt", r"no checkpoint of a format that is"),
     "the V1 format": (
@@ -302,6 +384,10 @@ HARMFUL: dict[str, tuple[Any, str]] = {
         r"a key shares 5 bytes with one of 0",
     ),
     "too many restarts": (block([], held=struct.pack("<I", 1 << 31)), r"claims 2147483648 restarts"),
+    "keys that would fill the memory": (
+        block([], held=b"".join(varint(n) + b"\1\0a" for n in range(3000)) + struct.pack("<II", 0, 1)),
+        r"the keys of a block of \d+ bytes take \d+ and more",
+    ),
     "a block of nothing": (block([], held=b""), r"a block is too short"),
     "Snappy that would fill the memory": (
         block([], compression=1, held=varint(1 << 40) + b"\0" * 8),
@@ -381,6 +467,89 @@ def test_a_damaged_file_of_another_format_is_a_checkpoint_error(name: str, tmp_p
 class Harm:
     def __reduce__(self) -> Any:
         return (print, ("harm",))
+
+
+def test_a_shard_that_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    prefix = copied("image_filters", tmp_path)
+    shard = Path(f"{prefix}.data-00000-of-00001")
+    shard.unlink()
+    for make in (lambda: os.mkfifo(shard), shard.mkdir):
+        make()
+        with pytest.raises(CheckpointError, match="this shard is no file"):
+            checkpoint.open(prefix)["image_filters/conv1/weights"].read()
+        shard.unlink() if shard.is_fifo() else shard.rmdir()
+
+
+def test_slices_cannot_take_more_memory_than_there_are_bytes(tmp_path: Path) -> None:
+    """A thousand slices that all lie in the same four bytes."""
+    part = struct.pack("<f", 1.0)
+    checksum = b"\x35" + masked_crc(part).to_bytes(4, "little")
+    count = 1 << 10
+    extents = [field(7, field(1, field(1, n) + field(2, 1))) for n in range(count)]
+    whole = FLOAT + shape_of(count) + b"".join(extents)
+    piece = FLOAT + shape_of(1) + field(5, 4) + checksum
+    keys = sorted(_bundle._slice_key("a", (_bundle._Extent(n, 1, False),)) for n in range(count))
+    pairs = [HEADER, *((key, piece) for key in keys), (b"a", whole)]
+    (tmp_path / "bad.index").write_bytes(table(pairs))
+    (tmp_path / "bad.data-00000-of-00001").write_bytes(part)
+    with pytest.raises(CheckpointError, match="its slices take more bytes than there are"):
+        checkpoint.open(tmp_path / "bad")["a"].read()
+
+
+def test_an_npz_file_gives_each_array_by_its_own_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "m.npz", **{"w": np.zeros(2), "w.npy": np.ones(2)})
+    assert {path: entry.read().tolist() for path, entry in checkpoint.open(tmp_path / "m.npz").items()} == {
+        "w": [0.0, 0.0],
+        "w.npy": [1.0, 1.0],
+    }
+    with zipfile.ZipFile(tmp_path / "m.npz", "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("w.npy", archive.read("w.npy"))
+    with pytest.raises(CheckpointError, match="two arrays are called 'w'"):
+        checkpoint.open(tmp_path / "m.npz")
+
+
+def test_an_npz_file_may_hold_text_and_numbers_of_other_machines(tmp_path: Path) -> None:
+    arrays = {
+        "big": np.arange(3, dtype=">f4"),
+        "text": np.array(["a", "é"]),
+        "bytes": np.array([b"x"]),
+        "z": np.ones(1),
+    }
+    np.savez(tmp_path / "m.npz", **arrays)  # type: ignore[arg-type]
+    read = {path: entry.read() for path, entry in checkpoint.open(tmp_path / "m.npz").items()}
+    assert (read["big"].tolist(), read["text"], read["bytes"]) == ([0.0, 1.0, 2.0], [b"a", "é".encode()], [b"x"])
+
+
+def itself() -> dict[str, Any]:
+    held: dict[str, Any] = {"w": torch.ones(1)}
+    held["again"] = held
+    return held
+
+
+STRANGE: dict[str, tuple[Callable[[], Any], str]] = {
+    "two of one name": (lambda: {"a/b": torch.ones(1), "a": {"b": torch.ones(1)}}, "two arrays are called 'a/b'"),
+    "holds itself": (itself, "entry 'again': it holds a dict or list that holds itself"),
+    "sparse": (lambda: {"w": torch.eye(2).to_sparse()}, "entry 'w': this tensor is sparse"),
+    "without numbers": (lambda: {"w": torch.ones(2, device="meta")}, "entry 'w': this tensor is on the meta device"),
+    "expanded": (lambda: {"w": torch.zeros(1).expand(10**12)}, "entry 'w': this tensor was expanded"),
+}
+
+
+@pytest.mark.parametrize("how", STRANGE)
+def test_a_torch_file_whose_tensors_are_none_is_refused(how: str, tmp_path: Path) -> None:
+    make, message = STRANGE[how]
+    torch.save(make(), tmp_path / "m.pt")
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.open(tmp_path / "m.pt")
+
+
+def test_a_torch_file_gives_the_tensors_in_its_lists_and_each_anew(tmp_path: Path) -> None:
+    torch.save({"l": [torch.ones(1), (torch.zeros(1), 3)]}, tmp_path / "m.pt")
+    saved = checkpoint.open(tmp_path / "m.pt")
+    assert list(saved) == ["l/0", "l/1/0"]
+    saved["l/0"].read().zero_()
+    assert saved["l/0"].read().tolist() == [1.0]
 
 
 def test_nothing_but_tensors_is_unpickled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ from torchscope import (
     get_variable,
     variable_scope,
 )
-from torchscope.checkpoint import load_checkpoint
+from torchscope.checkpoint import _load, load_checkpoint
 from torchscope.checkpoint import open as open_checkpoint
 from torchscope.checkpoint._bundle import Bundle
 
@@ -391,6 +391,22 @@ BAD: dict[str, tuple[Callable[[ScopedModule, Path], Any], type[Exception], str]]
         "layout={'**/v': 'same'} is not allowed here.\nThe pattern selects none of the 1 variables.",
     ),
     "two names in one": (lambda m, p: load(m, p, rename={"^.*": "w"}), ArgumentValueError, "makes 'w' of both"),
+    "a map of nothing": (lambda m, p: load(m, p, {}), ArgumentTypeError, "Give a dict from names or scopes"),
+    "a map that is a list": (lambda m, p: load(m, p, ["a"]), ArgumentTypeError, "Give a dict from names or scopes"),
+    "two arrays for one variable": (
+        lambda m, p: load(m, p, {"a/w": "a/w", "x": "a/w"}),
+        ArgumentValueError,
+        "Both 'a/w' and 'x' would go to 'a/w'",
+    ),
+    "a rename that is no text": (lambda m, p: load(m, p, rename={"a": 3}), ArgumentTypeError, "to the text that takes"),
+    "a rename that is one text": (lambda m, p: load(m, p, rename="ab"), ArgumentTypeError, "to the text that takes"),
+    "a rule that is a list": (lambda m, p: load(m, p, layout={"a": ["same"]}), ArgumentTypeError, "both as text"),
+    "a pattern that is a number": (lambda m, p: load(m, p, layout={1: "same"}), ArgumentTypeError, "both as text"),
+    "a module without numbers": (
+        lambda m, p: load(ScopedModule(lambda: None, device="meta"), p),
+        ArgumentValueError,
+        "It is on the meta device and not built: build it, then call to_empty",
+    ),
     "a key that is no name": (lambda m, p: load(m, p, {3: "a"}), ArgumentTypeError, "Its keys are names"),
     "a value that is no name": (lambda m, p: load(m, p, {"a": 3}), ArgumentTypeError, "Its values are"),
 }
@@ -446,6 +462,108 @@ def test_it_loads_below_a_default_device_and_into_meta_nothing(tmp_path: Path) -
     assert model.variables["w"].tolist() == numbers(2, 3).T.tolist()
     with pytest.raises(CheckpointError, match="is on the meta device: call to_empty"):
         load_checkpoint(model.to("meta"), file)
+
+
+AVERAGED = {"l/weights": np.zeros(3, np.float32), "l/weights/ExponentialMovingAverage": np.ones(3, np.float32)}
+
+
+def test_a_rename_brings_the_moving_average_along(tmp_path: Path) -> None:
+    model = made({"l/kernel": [3]})
+    report = load_checkpoint(model, saved(tmp_path, AVERAGED), rename={"weights$": "kernel"}, prefer_ema=True)
+    assert model.variables["l/kernel"].tolist() == [1.0, 1.0, 1.0]
+    assert report.skipped == {"l/weights": "its moving average is taken"}
+
+
+@pytest.mark.parametrize("how", [{"prefer_ema": True}, {"rename": {"/ExponentialMovingAverage$": ""}}], ids=str)
+def test_averages_alone_build_a_module(how: Any, tmp_path: Path) -> None:
+    average = {name: array for name, array in AVERAGED.items() if name.endswith("Average")}
+    model = ScopedModule(lambda: get_variable("l/weights", [3]))
+    assert load_checkpoint(model, saved(tmp_path, average), **how).complete
+    assert model().tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_strict_load_of_nothing_is_refused(tmp_path: Path) -> None:
+    model = ScopedModule(lambda: get_variable("w", [3]))
+    with pytest.raises(CheckpointError, match="0 fit, 0 refused, 0 missing, 0 unused, 1 skipped"):
+        load_checkpoint(model, saved(tmp_path, {"global_step": np.ones(1)}))
+
+
+def test_a_scope_is_meant_by_its_slash_where_an_array_has_its_name(tmp_path: Path) -> None:
+    file = saved(tmp_path, {"h": np.ones(1, np.float32), "h/w": np.zeros(1, np.float32)})
+    model = made({"x/w": [1]})
+    assert list(load_checkpoint(model, file, {"h/": "x/"}).loaded) == ["x/w"]
+    model = made({"x": [1]})
+    assert load_checkpoint(model, file, {"h": "x"}).loaded["x"][0] == "h"
+
+
+def test_arrays_of_a_mapped_scope_that_no_variable_takes_are_named(tmp_path: Path) -> None:
+    file = saved(tmp_path, {"l/w": np.ones(1), "l/extra": np.ones(1), "l/w/Adam": np.ones(1), "else": np.ones(1)})
+    model = made({"l/w": [1]})
+    with pytest.raises(CheckpointError, match=r"unused\s+l/extra"):
+        load_checkpoint(model, file, {"l/": "l/"})
+    report = load_checkpoint(model, file, {"l/": "l/"}, strict=False)
+    assert (report.unused, list(report.skipped)) == (["l/extra"], ["l/w/Adam"])
+    assert load_checkpoint(model, file, {"l/w": "l/w"}).complete
+
+
+def test_a_later_load_of_a_part_leaves_the_promise_of_a_strict_one(tmp_path: Path) -> None:
+    model = ScopedModule(lambda: (get_variable("w", [2]), get_variable("v", [2])))
+    file = saved(tmp_path, {"w": np.ones(2, np.float32)})
+    load_checkpoint(model, file)
+    load_checkpoint(model, file, {"w": "w"})
+    with pytest.raises(ValueError, match="'v'"):
+        model()
+
+
+def test_a_number_that_the_variable_cannot_hold_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    model = made({"a": [2], "b": [2]}, torch.float16)
+    before = {path: variable.tolist() for path, variable in model.variables.items()}
+    file = saved(tmp_path, {"a": np.ones(2), "b": np.array([1e9, np.inf])})
+    with pytest.raises(CheckpointError, match=r"entry 'b': it holds 1e\+09, and 'b' of float16 at most 65504"):
+        load_checkpoint(model, file)
+    assert {path: variable.tolist() for path, variable in model.variables.items()} == before
+    load_checkpoint(model, saved(tmp_path, {"a": np.ones(2), "b": np.array([1.0, np.inf])}))
+    assert model.variables["b"].tolist() == [1.0, float("inf")]
+
+
+def test_an_interrupt_while_it_writes_leaves_nothing_half_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = made({"a": [2], "b": [2]})
+    written = []
+
+    def write(rule: str, value: Tensor, into: Tensor) -> None:
+        written.append(rule)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        into.copy_(value)
+
+    monkeypatch.setattr(_load, "write", write)
+    with pytest.raises(KeyboardInterrupt):
+        load_checkpoint(model, saved(tmp_path, {"a": np.ones(2), "b": np.ones(2)}))
+    assert [v.tolist() for v in model.variables.values()] == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_a_variable_in_parts_of_which_one_is_computed_is_refused(tmp_path: Path) -> None:
+    model = ScopedModule(lambda: get_variable("w", [4, 2], partitioner=lambda shape, dtype: [2, 1])).build()
+    torch.nn.utils.parametrize.register_parametrization(model.variables, "w/part_0", nn.Identity())
+    with pytest.raises(CheckpointError, match="the variable is computed"):
+        load_checkpoint(model, saved(tmp_path, {"w": numbers(4, 2)}))
+
+
+def test_an_array_does_not_take_the_place_of_a_layer(tmp_path: Path) -> None:
+    model = ScopedModule()
+    with model.as_default():
+        get_module("dense", nn.Linear, 2, 2)
+    with pytest.raises(CheckpointError, match="a module that get_module made lives there"):
+        load_checkpoint(model, saved(tmp_path, {"dense": np.ones(2)}))
+
+
+def test_a_layout_for_all_leaves_the_rest_to_be_inferred(tmp_path: Path) -> None:
+    model = made({"k": [4, 3, 5, 5], "w": [3, 2], "b": [3]})
+    file = saved(tmp_path, {"k": numbers(5, 5, 3, 4), "w": numbers(2, 3), "b": numbers(3)})
+    report = load_checkpoint(model, file, layout="conv")
+    assert [how.partition(":")[0] for _, how in report.loaded.values()] == ["conv", "dense", ""]
 
 
 def test_after_a_strict_load_the_first_call_makes_nothing_that_was_missing(tmp_path: Path) -> None:
