@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,13 +29,14 @@ from torch import Tensor
 from torchscope import (
     ScopedModule,
     ScopeError,
+    checkpoint,
     get_variable,
     ones_initializer,
     random_normal_initializer,
     variable_scope,
     zeros_initializer,
 )
-from torchscope.checkpoint import LoadReport, load_checkpoint
+from torchscope.checkpoint import Checkpoint, LoadReport
 
 # The model ----------------------------------------------------------------------------------------------------------
 
@@ -148,7 +150,7 @@ def read_hparams(folder: Path) -> HParams:
     file = folder / "hparams.json"
     try:
         read = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from None
     names = {field.name for field in fields(HParams)}
     if not isinstance(read, dict) or not names <= set(read):
@@ -159,12 +161,28 @@ def read_hparams(folder: Path) -> HParams:
     return HParams(**sizes)
 
 
+def check_sizes(folder: Path, hparams: HParams, saved: Checkpoint) -> None:
+    """Hold ``hparams.json`` against the checkpoint before anything is made of such sizes."""
+    layers = len({path.split("/")[1] for path in saved if path.startswith("model/h")})
+    tables = {"model/wte": (hparams.n_vocab, hparams.n_embd), "model/wpe": (hparams.n_ctx, hparams.n_embd)}
+    found = {path: saved[path].shape if path in saved else None for path in tables}
+    if found != tables or layers != hparams.n_layer:
+        raise UsageError(
+            f"{folder / 'hparams.json'} tells of {hparams.n_layer} layers and {tables}, and the checkpoint has "
+            f"{layers} and {found}"
+        )
+
+
 def load(folder: Path, device: torch.device | str = "cpu") -> tuple[GPT2, LoadReport]:
     """A released model with its weights, and what was loaded from where."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder: give the one with hparams.json and the checkpoint")
+    hparams, saved = read_hparams(folder), checkpoint.open(folder)
+    check_sizes(folder, hparams, saved)
     with torch.device("meta"):  # declare the variables, and draw no numbers for them
-        model = GPT2(read_hparams(folder)).build(torch.zeros(1, 1, dtype=torch.int64))
+        model = GPT2(hparams).build(torch.zeros(1, 1, dtype=torch.int64))
     model.to_empty(device=device)
-    return model, load_checkpoint(model, folder, layout=LAYOUT)
+    return model, checkpoint.load_checkpoint(model, saved, layout=LAYOUT)
 
 
 # Generating ---------------------------------------------------------------------------------------------------------
@@ -174,7 +192,8 @@ def chosen(logits: Tensor, temperature: float, top_k: int, generator: torch.Gene
     """The next token by logits [batch, n_vocab]: [batch, 1]. The likeliest if ``temperature`` is 0."""
     if temperature == 0:
         return logits.argmax(-1, keepdim=True)
-    logits = logits.float().cpu() / temperature  # drawn on the CPU: a seed means the same on every device
+    logits = logits.double().cpu()  # drawn on the CPU: a seed means the same on every device
+    logits = (logits - logits.max(-1, keepdim=True).values) / temperature
     if top_k:
         least = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)
@@ -240,9 +259,11 @@ def first_tokens(args: argparse.Namespace, hparams: HParams, tokenizer: Any) -> 
     wrong = [token for token in tokens if not 0 <= token < hparams.n_vocab]
     if wrong:
         raise UsageError(f"token {wrong[0]}: this model's tokens are 0 to {hparams.n_vocab - 1}")
-    if len(tokens) + args.length > hparams.n_ctx:
-        most = f"this model looks at {hparams.n_ctx} tokens at most"
-        raise UsageError(f"{most}: {len(tokens)} and {args.length} more are {len(tokens) + args.length}")
+    room = hparams.n_ctx - len(tokens)
+    if (args.length or 1) > room:
+        most = f"this model looks at {hparams.n_ctx} tokens at most, and these are {len(tokens)}"
+        raise UsageError(f"{most}: give --length {room} or less" if room > 0 else f"{most}: give fewer")
+    args.length = args.length or min(64, room)
     return tokens
 
 
@@ -254,7 +275,7 @@ def parse() -> argparse.Namespace:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--prompt", metavar="TEXT", help="text to go on from; needs the extra gpt2")
     start.add_argument("--tokens", type=int, nargs="+", metavar="ID", help="tokens to go on from")
-    parser.add_argument("--length", type=int, default=64, metavar="N", help="how many tokens to generate (64)")
+    parser.add_argument("--length", type=int, metavar="N", help="how many tokens: 64, or what there is room for")
     parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0, the default: the likeliest")
     parser.add_argument("--top-k", type=int, default=0, metavar="K", help="draw from the K likeliest; 0: from all")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
@@ -263,12 +284,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--report", action="store_true", help="print what was loaded, and how")
     args = parser.parse_args()
     if (args.folder is None) == (args.random is None):
-        parser.error("give the folder of a model, or --random SIZE")
+        parser.error("give the folder of a model, or --random SIZE" + (", not both" if args.random else ""))
     if args.random and args.prompt is not None:
         parser.error("--random: weights that never learned know no text; give --tokens")
-    for name, least in (("length", 1), ("temperature", 0), ("top_k", 0)):
-        if not getattr(args, name) >= least:
-            parser.error(f"--{name.replace('_', '-')} must be at least {least}, not {getattr(args, name)}")
+    limits = {"length": (1, 1 << 31), "temperature": (0, 1e6), "top_k": (0, 1 << 31), "seed": (0, (1 << 63) - 1)}
+    for name, (least, most) in limits.items():
+        given = getattr(args, name)
+        if given is not None and not least <= given <= most:
+            parser.error(f"--{name.replace('_', '-')} must be from {least} to {most:.0f}, not {given}")
+    if args.top_k and not args.temperature:
+        parser.error("--top-k: the likeliest is taken anyway, so give --temperature too")
     return args
 
 
@@ -289,6 +314,8 @@ def main() -> None:
     tokens = first_tokens(args, model.hparams, tokenizer)
 
     run = torch.compile(model, dynamic=True) if args.compile else model
+    if args.compile:
+        print("compiling", file=sys.stderr)
     steps = generate(
         run, torch.tensor([tokens], device=device), temperature=args.temperature, top_k=args.top_k, seed=args.seed
     )
@@ -299,13 +326,19 @@ def main() -> None:
         ends.append(time.perf_counter())
     print(" ".join(map(str, generated)) if tokenizer is None else args.prompt + tokenizer.decode(generated))
     warm = len(ends) // 2  # the first ones compile, or warm up
-    rate = f"{(len(ends) - 1 - warm) / (ends[-1] - ends[warm]):.1f}" if len(ends) - 1 > warm else "too few for any"
-    print(f"{len(generated)} tokens; {rate} tokens per second in the second half")
+    if len(ends) - 1 > warm:
+        rate = (len(ends) - 1 - warm) / (ends[-1] - ends[warm])
+        print(f"{len(generated)} tokens; {rate:.1f} tokens per second in the second half")
+    else:
+        print(f"{len(generated)} tokens, too few to time")
 
 
 if __name__ == "__main__":
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (UsageError, ScopeError) as error:
         print(f"gpt2.py: {error}", file=sys.stderr)
         sys.exit(2)

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 import torch
 
-from torchscope import NoActiveModuleError, ScopedModule, get_variable, get_variable_scope, variable_scope
+from torchscope import (
+    NoActiveModuleError,
+    ScopedModule,
+    ScopeNestingError,
+    get_buffer,
+    get_variable,
+    get_variable_scope,
+    scoped,
+    variable_scope,
+    zeros_initializer,
+)
+from torchscope._scope import current_scope
 
 
 def in_threads(functions: list[Callable[[], Any]]) -> tuple[list[Any], list[Exception]]:
@@ -175,3 +188,175 @@ def test_calls_that_succeed_leave_nothing_for_the_garbage_collector() -> None:
         assert len(gc.get_objects()) - before < 50
     finally:
         gc.enable()
+
+
+# Calls that are left out of order, or elsewhere
+
+
+def left_out_of_order(a: ScopedModule, b: ScopedModule) -> None:
+    first, second = a.as_default(), b.as_default()
+    first.__enter__()
+    second.__enter__()
+    for block in (first, second):
+        with contextlib.suppress(ScopeNestingError):
+            block.__exit__(None, None, None)
+
+
+def left_in_another_thread(a: ScopedModule, b: ScopedModule) -> None:
+    block = a.as_default()
+    block.__enter__()
+
+    def leave() -> None:
+        with pytest.raises(ScopeNestingError):
+            block.__exit__(None, None, None)
+        with pytest.raises(NoActiveModuleError):
+            get_variable("stray", [1])
+
+    in_thread(leave)
+
+
+def left_by_tasks(a: ScopedModule, b: ScopedModule) -> None:
+    async def job(model: ScopedModule, seconds: float) -> None:
+        with model.as_default():
+            await asyncio.sleep(seconds)
+
+    async def both() -> None:
+        await asyncio.gather(job(a, 0.01), job(b, 0.02), return_exceptions=True)
+
+    asyncio.run(both())
+
+
+def left_by_a_generator(a: ScopedModule, b: ScopedModule) -> None:
+    def generator() -> Generator[None, None, None]:
+        with b.as_default():
+            yield
+
+    held = generator()
+    with pytest.raises(ScopeNestingError), a.as_default():
+        next(held)
+    with contextlib.suppress(ScopeNestingError):
+        held.close()
+
+
+def in_thread(function: Callable[[], None]) -> None:
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            function()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert not failures, failures
+
+
+@pytest.mark.parametrize("leave", [left_out_of_order, left_in_another_thread, left_by_tasks, left_by_a_generator])
+def test_a_block_that_is_left_wrongly_leaves_nothing_behind(leave: Callable[..., None]) -> None:
+    class Coder(ScopedModule):
+        @scoped
+        def encode(self) -> Any:
+            return get_variable("w", [2])
+
+        def forward(self) -> Any:
+            return self.encode()
+
+    a, b = Coder().build(), Coder().build()
+    leave(a, b)
+    for ask in (get_variable_scope, lambda: get_variable("x", [1]), lambda: variable_scope("s").__enter__()):
+        with pytest.raises(NoActiveModuleError):
+            ask()
+    assert a.encode() is a() is a.variables["w"]
+    assert current_scope() is None
+
+
+def test_a_thread_that_leaves_a_block_of_another_gets_none_of_its_scopes() -> None:
+    outer, inner = ScopedModule(), ScopedModule()
+    with outer.as_default():
+        block = inner.as_default()
+        block.__enter__()
+
+        def other() -> None:
+            with pytest.raises(ScopeNestingError):
+                block.__exit__(None, None, None)
+            with pytest.raises(NoActiveModuleError):
+                get_variable("stray", [1])
+
+        in_thread(other)
+        get_variable("mine", [1])
+    assert (list(outer.variables), list(inner.variables)) == (["mine"], [])
+
+
+def test_one_block_object_is_open_in_two_threads() -> None:
+    model = ScopedModule()
+    block, both, left = model.as_default(), threading.Barrier(2), threading.Event()
+
+    def first() -> None:
+        with block:
+            get_variable("first", [1])
+            both.wait(timeout=30)
+        left.set()
+
+    def second() -> None:
+        with block:
+            both.wait(timeout=30)
+            left.wait(timeout=30)
+            get_variable("second", [1])
+
+    threads = [threading.Thread(target=each) for each in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(model.variables) == ["first", "second"]
+
+
+# Races, made likely by threads that change places all the time
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("restless")
+def test_a_failing_call_takes_nothing_from_one_that_completes_beside_it() -> None:
+    def forward(bad: bool) -> None:
+        for n in range(20):
+            get_variable(f"w{n}", [1])
+        if bad:
+            raise KeyError("bad input")
+
+    for _ in range(150):
+        model = ScopedModule(forward, seed=0)
+        in_threads([lambda model=model: model(True), lambda model=model: model(False)])  # type: ignore[misc]
+        assert (model.built, len(model.variables)) == (True, 20)
+        assert model.variables.building_calls == []
+
+
+@pytest.mark.usefixtures("restless")
+def test_a_state_dict_taken_while_the_variables_are_made_loses_none() -> None:
+    for _ in range(100):
+        model = ScopedModule(lambda: [get_variable(f"w{n}", [1]) for n in range(6)], seed=0)
+        _, errors = in_threads([model, model.state_dict])
+        assert errors == []
+        assert len(model()) == len(model.variables) == 6
+
+
+@pytest.mark.usefixtures("restless")
+def test_two_builds_at_once_leave_buffers_as_they_were_initialized() -> None:
+    def forward() -> None:
+        get_buffer("n", [1], initializer=zeros_initializer()).add_(1)
+        for n in range(5):
+            get_variable(f"w{n}", [1])
+
+    for _ in range(100):
+        model = ScopedModule(forward, seed=0)
+        in_threads([model.build, model.build])
+        assert model.variables["n"].item() == 0
+        assert model.variables.first_values == []

@@ -183,6 +183,7 @@ def test_random_tokens_are_the_same_by_seed_and_only_the_likeliest(model: gpt2.G
     assert drawn(temperature=1.0, seed=1) == drawn(temperature=1.0, seed=1) != drawn(temperature=1.0, seed=2)
     assert drawn(temperature=1.0, top_k=1) == drawn(temperature=0.0)
     logits, generator = torch.tensor([[0.0, 3.0, 2.0, 1.0]]), torch.Generator().manual_seed(0)
+    assert gpt2.chosen(logits, 1e-45, 0, generator).item() == 1
     many = torch.cat([gpt2.chosen(logits, 1.0, 2, generator) for _ in range(300)])
     assert set(many.flatten().tolist()) == {1, 2}
     # e to the 3 and to the 2: the first of the two comes 0.731 of the time
@@ -191,19 +192,29 @@ def test_random_tokens_are_the_same_by_seed_and_only_the_likeliest(model: gpt2.G
 
 MISTAKES = {
     "neither folder nor size": ([], "gpt2.py: error: give the folder of a model, or --random SIZE"),
-    "both": (["model", "--random", "124M"], "gpt2.py: error: give the folder of a model, or --random SIZE"),
+    "both": (["model", "--random", "124M"], "gpt2.py: error: give the folder of a model, or --random SIZE, not both"),
     "a text for random weights": (
         ["--random", "124M", "--prompt", "a"],
         "gpt2.py: error: --random: weights that never",
     ),
-    "no such folder": (["nowhere"], "gpt2.py: nowhere/hparams.json cannot be read"),
+    "no such folder": (["nowhere"], "gpt2.py: nowhere is no folder: give the one with hparams.json"),
     "no checkpoint": (["empty"], "gpt2.py: empty: this folder has no file called 'checkpoint'"),
-    "other sizes": (["other"], "gpt2.py: other/model.ckpt: it does not fit the module, and nothing was loaded"),
+    "other sizes": (["other"], "gpt2.py: other/hparams.json tells of 1 layers and "),
     "sizes that are none": (["broken"], "gpt2.py: broken/hparams.json: sizes must be positive whole numbers"),
     "no such token": (["model", "--tokens", "53"], "gpt2.py: token 53: this model's tokens are 0 to 52"),
-    "too long": (["model", "--length", "16"], "gpt2.py: this model looks at 16 tokens at most: 1 and 16 more are 17"),
-    "no length": (["model", "--length", "0"], "gpt2.py: error: --length must be at least 1, not 0"),
-    "no number": (["model", "--temperature", "nan"], "gpt2.py: error: --temperature must be at least 0, not nan"),
+    "too long": (
+        ["model", "--length", "16"],
+        "looks at 16 tokens at most, and these are 1: give --length 15 or less",
+    ),
+    "no length": (["model", "--length", "0"], "gpt2.py: error: --length must be from 1 to 2147483648, not 0"),
+    "no number": (
+        ["model", "--temperature", "nan"],
+        "error: --temperature must be from 0 to 1000000, not nan",
+    ),
+    "no such seed": (["model", "--seed", str(1 << 70)], "gpt2.py: error: --seed must be from 0 to 9223372036854775808"),
+    "a choice of one": (["model", "--top-k", "3"], "gpt2.py: error: --top-k: the likeliest is taken anyway"),
+    "sizes of a giant": (["giant"], "gpt2.py: giant/hparams.json tells of 100000000 layers and "),
+    "sizes without end": (["deep"], "gpt2.py: deep/hparams.json cannot be read"),
     "no encoding": (["model", "--prompt", "a"], "gpt2.py: --prompt: there is no model/encoder.json; give --tokens"),
     "an empty text": (["spelled", "--prompt", ""], "gpt2.py: --prompt: the text is empty"),
 }
@@ -213,10 +224,12 @@ MISTAKES = {
 def test_a_mistake_ends_in_one_clear_line_and_exit_code_2(mistake: str, tmp_path: Path) -> None:
     folder = copied(tmp_path)
     sizes = json.loads((folder / "hparams.json").read_text())
-    for name in ("empty", "other", "broken", "spelled"):
+    for name in ("empty", "other", "broken", "spelled", "giant", "deep"):
         (tmp_path / name).mkdir() if name == "empty" else shutil.copytree(folder, tmp_path / name)
     (tmp_path / "empty" / "hparams.json").write_text(json.dumps(sizes))
     (tmp_path / "other" / "hparams.json").write_text(json.dumps({**sizes, "n_layer": 1}))
+    (tmp_path / "giant" / "hparams.json").write_text(json.dumps({**sizes, "n_layer": 10**8, "n_vocab": 10**25}))
+    (tmp_path / "deep" / "hparams.json").write_text("[" * 100_000)
     (tmp_path / "broken" / "hparams.json").write_text(json.dumps({**sizes, "n_head": 3}))
     spell(tmp_path / "spelled")
     arguments, message = MISTAKES[mistake]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -322,3 +323,15 @@ def test_reset_parameters_gives_the_first_numbers_again_also_after_meta() -> Non
         assert torch.equal(real.variables[path], value), path
         assert torch.equal(meta.variables[path], value), path
     assert meta.variables["random"].requires_grad
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("make", [zeros_initializer, ones_initializer, lambda: constant_initializer([1.0, 2.0])])
+def test_initializers_go_through_pickle_by_every_protocol(make: Any, protocol: int) -> None:
+    again = pickle.loads(pickle.dumps(make(), protocol))
+    assert torch.equal(again(torch.empty(2)), make()(torch.empty(2)))
+
+
+def test_verify_shape_is_a_yes_or_no() -> None:
+    with pytest.raises(ArgumentTypeError, match="verify_shape cannot be 'x'"):
+        constant_initializer(1, verify_shape="x")  # type: ignore[arg-type]

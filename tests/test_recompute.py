@@ -17,6 +17,7 @@ from torchscope import (
     NoActiveModuleError,
     ScopedModule,
     TracingError,
+    VariableExistsError,
     get_buffer,
     get_variable,
     get_variable_scope,
@@ -323,3 +324,29 @@ def test_a_checkpoint_leaves_no_more_garbage_than_torchs_own(reentrant: bool) ->
     ours.build(torch.ones(1, 3))
     theirs = garbage_of(lambda x: torchs_checkpoint(lambda x: x @ kernel, x, use_reentrant=reentrant))
     assert garbage_of(ours) <= theirs
+
+
+def test_a_kept_function_that_runs_twice_in_the_forward_is_held_to_the_rules_of_reuse() -> None:
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("a"):
+            twice = keep_scope(lambda x: x * get_variable("w", [3]))
+            return twice(twice(x))
+
+    with pytest.raises(VariableExistsError, match="'a/w' was already got in this call"):
+        ScopedModule(forward).build(torch.ones(3))
+
+
+def test_a_kept_function_that_runs_twice_in_the_forward_gets_default_names_of_its_own() -> None:
+    def layer(x: Tensor) -> Tensor:
+        with variable_scope(None, "d"):
+            return x * get_variable("w", [3])
+
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("a"):
+            kept = keep_scope(layer)
+            for _ in range(2):
+                x = torchs_checkpoint(kept, x, use_reentrant=False)
+            return x
+
+    model = ScopedModule(forward, seed=0).build(torch.ones(3))
+    assert list(model.variables) == ["a/d/w", "a/d_1/w"]

@@ -436,3 +436,23 @@ def test_programs_of_scopes_nest_restore_and_repeat(program: list[tuple[str, Any
     for other in others:  # the same names, the same flags, the same objects
         assert len(other) == len(first)
         assert all(a is b if isinstance(a, torch.Tensor) else a == b for a, b in zip(first, other, strict=True))
+
+
+def test_a_scope_that_is_kept_and_opened_again_in_each_call_keeps_its_name_scope_and_no_chain() -> None:
+    class Model(ScopedModule):
+        scope: Any = None
+
+        def forward(self) -> Any:
+            with variable_scope("b"), variable_scope(self.scope or "a", reuse=True) as self.scope:
+                return self.scope.original_name_scope
+
+    model = Model()
+    with model.building():
+        names = {model() for _ in range(3000)}
+    assert names == {"b/a/"}
+    length, scope = 0, model.scope
+    while scope is not None and length < 10:
+        manager, length = scope._opened_by(), length + 1
+        scope = manager and manager._name_or_scope
+        scope = scope if isinstance(scope, VariableScope) else None
+    assert length < 4

@@ -42,6 +42,7 @@ class Call:
         "counts",
         "got",
         "joins",
+        "kept",
         "last",
         "op_names",
         "outer",
@@ -58,6 +59,7 @@ class Call:
 
     moment: Any = None  # of a call that goes on with an earlier one, see recompute.py
 
+    kept: list[tuple[VariableStore, dict[str, bool]]]  # what is not to be taken back: others got it and completed
     scope: Any  # the innermost open scope; each scope knows the one that was open around it
     last: Any  # the scope entered last; each scope knows the one entered before it
 
@@ -89,6 +91,7 @@ class Call:
         self.sets_built = sets_built
         self.joins = self._call_around()
         self.undo = []
+        self.kept = []
         # Every get of a building call goes the long way, under the store's lock, since what it creates may be undone.
         self.parameters = _NOTHING
         with self.store.lock:
@@ -114,23 +117,29 @@ class Call:
                     self.undo.append((store, None, lambda: store.set_built(False)))
             if around is not None and around.undo is not None:
                 around.undo += self.undo
+                around.kept += self.kept
             self.undo = None
 
     def _own_what_was_got(self) -> None:
         """This call is complete: what it got stays, also if another that is still running made it and fails."""
         for call in self.store.building_calls:
-            call.undo[:] = [entry for entry in call.undo if entry[0] is not self.store or entry[1] not in self.got]
+            call.kept.append((self.store, self.got))
 
     def undo_building(self) -> None:
         """Take back what this call created, but for what another building call has got meanwhile: that is its now."""
         assert self.undo is not None
-        with self.store.lock:
-            self.store.building_calls.remove(self)
-        for store, path, undo in reversed(self.undo):
+        while True:
+            with self.store.lock:
+                if not self.undo:
+                    self.store.building_calls.remove(self)  # until now, who completes says here what is to be kept
+                    self.undo = None
+                    return
+                store, path, undo = self.undo.pop()
             with store.lock:
-                heirs = [call for call in store.building_calls if path in call.got]
+                if any(store is of and path in got for of, got in self.kept):
+                    continue
+                heirs = [call for call in store.building_calls if call is not self and path in call.got]
                 if heirs:
                     heirs[0].undo.append((store, path, undo))
                 else:
                     take_back(store, path, undo)
-        self.undo = None

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from . import _names
 from ._call import Call
 from ._request import DeviceLike, checked, refuse_late
-from ._scope import VariableScope, base_scope, current_scope, leave_call, thread
+from ._scope import VariableScope, base_scope, current_call, current_scope, leave_call, runs_here, thread
 from ._spec import VariableSpec
 from ._store import (
     GLOBAL_VARIABLES,
@@ -455,7 +455,7 @@ def scoped(method: F) -> F:
         if not isinstance(self, ScopedModule):
             raise ArgumentTypeError.of("self", self, "@scoped marks methods of a ScopedModule.")
         outer = thread.call
-        if outer is not None and outer.root is self:
+        if outer is not None and _running(self) is not None:
             return method(self, *args, **kwargs)
         return _run(self, outer, method, args, kwargs)
 
@@ -468,7 +468,7 @@ def _starting_a_call(forward: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(forward)
     def wrapper(self: ScopedModule, *args: Any, **kwargs: Any) -> Any:
         outer = thread.call
-        if outer is not None and outer.root is self and type(self).forward is not wrapper:
+        if outer is not None and type(self).forward is not wrapper and _running(self) is not None:
             return forward(self, *args, **kwargs)
         return _run(self, outer, forward, args, kwargs)
 
@@ -527,7 +527,9 @@ class _AsDefault:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        base = self._open.pop()
+        # Of several that are open at once, the one of this thread.
+        base = next((base for base in reversed(self._open) if runs_here(base._call)), self._open[-1])
+        self._open.remove(base)
         call = base._call
         try:
             if kind is None:
@@ -542,7 +544,7 @@ class _AsDefault:
 
 def _running(root: ScopedModule) -> Call | None:
     """The call of this very module that is running in this thread, if the innermost one is."""
-    call = thread.call
+    call = current_call()
     return call if call is not None and call.root is root else None
 
 
@@ -557,16 +559,24 @@ def _path(scope: str | VariableScope | None) -> str:
 @contextmanager
 def _state_kept(root: ScopedModule) -> Iterator[None]:
     """Undo what a dry run does to the values of buffers and the like, those it creates included."""
-    before = {name: state.detach().clone() for name, state in _state(root)}
     stores = {name: module for name, module in root.named_modules() if isinstance(module, VariableStore)}
-    for store in stores.values():
-        store.first_values = {}
+    first: dict[str, dict[str, Tensor]] = {}
+    for name, store in stores.items():
+        with store.lock:  # another build() that is running knows what was there before its own dry run
+            first[name] = {path: value for values in store.first_values for path, value in values.items()}
+            store.first_values.append(first[name])
+    before = {name: state.detach().clone() for name, state in _state(root)}
+    for name, values in first.items():
+        for key, value in before.items():
+            if key.startswith(name + "."):
+                values.setdefault(key.removeprefix(name + "."), value)
     try:
         yield
     finally:
         for name, store in stores.items():
-            before.update({f"{name}.{path}": value for path, value in (store.first_values or {}).items()})
-            store.first_values = None
+            with store.lock:
+                store.first_values = [values for values in store.first_values if values is not first[name]]
+            before.update({f"{name}.{path}": value for path, value in first[name].items()})
         with torch.no_grad():
             for name, state in _state(root):
                 kept = before.get(name)

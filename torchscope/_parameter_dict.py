@@ -158,29 +158,31 @@ class PathParameterDict(nn.ParameterDict):
     # The module: torch's own walks over `_parameters` find nothing wrong with an empty store
 
     @contextmanager
-    def _plainly_empty(self) -> Iterator[None]:
-        unbuilt = self._parameters
-        if not isinstance(unbuilt, UnbuiltParameters):
-            yield
-            return
-        self._parameters = {}
-        try:
-            yield
-        finally:
-            if not self._parameters:
-                self._parameters = unbuilt
+    def _walked(self) -> Iterator[None]:
+        """Let torch walk over the tensors: none comes or goes meanwhile, and an empty store is plainly empty."""
+        with self.lock:
+            unbuilt = self._parameters
+            if not isinstance(unbuilt, UnbuiltParameters):
+                yield
+                return
+            self._parameters = {}
+            try:
+                yield
+            finally:
+                if not self._parameters:
+                    self._parameters = unbuilt
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        with self._plainly_empty():
+        with self._walked():
             super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        with self._plainly_empty():
+        with self._walked():
             super()._save_to_state_dict(destination, prefix, keep_vars)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        with self._plainly_empty():
+        with self._walked():
             super()._load_from_state_dict(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -282,6 +282,31 @@ class _Entered(VariableScope):
         __init__ = object.__init__
 
 
+class _Remembered(VariableScope):
+    """A scope of a call that is over, as it is opened again: its own path and settings, and whose name scope it keeps.
+
+    It stands for a scope that was itself opened as an object, which would hold that one, and so on from call to call.
+    """
+
+    __slots__ = ("_first",)
+
+    _first: VariableScope  # the one that was opened by a name
+
+    def __init__(self, scope: VariableScope) -> None:
+        first: Any = scope
+        while first._jumped():
+            first = first._opened_by()._name_or_scope
+        self._first = first._first if isinstance(first, _Remembered) else first
+        self._prefix, self._reuse, self._settings = scope._prefix, scope._reuse, scope._settings
+        self._call = self._first._call
+        self._manager = self._parent = self._previous = None
+
+    @property
+    def original_name_scope(self) -> str:
+        """That of the scope it stands for."""
+        return self._first.original_name_scope
+
+
 def _closed_scope(name: str, reuse: Reuse, settings: dict[str, Any]) -> VariableScope:
     scope = _Entered()
     scope._prefix, scope._reuse = with_slash(name), reuse
@@ -335,6 +360,15 @@ def with_slash(name_scope: str) -> str:
     return name_scope and name_scope + "/"
 
 
+def _ended_scope() -> VariableScope:
+    scope = _closed_scope("", False, {})
+    scope._settings.plain = False
+    return scope
+
+
+_ended = _ended_scope()  # the innermost scope of every call that is over
+
+
 def base_scope(call: Call) -> VariableScope:
     """The empty scope at the bottom of a call, which is now this thread's."""
     base = call.last = call.scope = _Entered()
@@ -355,23 +389,44 @@ def leave_call(call: Call) -> None:
         while scope is not None:
             scope._end_range()
             scope = scope._parent
-    thread.call = call.outer
-    # The scopes of the call know the call: let it forget them, and nothing is left for the garbage collector.
-    call.scope = call.last = call.counts = call.op_names = call.remembered = None
+    if thread.call is call or runs_here(call):
+        thread.call = call.outer
+    # The scopes of the call know the call: let it forget them, and nothing is left for the garbage collector. What
+    # finds the call all the same, in a thread that did not leave it, is sent the long way.
+    call.scope, call.profiled = _ended, True
+    call.last = call.counts = call.op_names = call.remembered = None
+
+
+def runs_here(call: Call) -> bool:
+    """Whether a call is this thread's innermost one, or one that this interrupts."""
+    running = thread.call
+    while running is not None and running is not call:
+        running = running.outer
+    return running is call
+
+
+def current_call() -> Call | None:
+    """The innermost call of this thread that is not over."""
+    call = thread.call
+    if call is not None and call.scope is _ended:  # it was left in another thread, or before those inside it
+        while call is not None and call.scope is _ended:
+            call = call.outer
+        thread.call = call
+    return call
 
 
 def current_scope() -> VariableScope | None:
     """The innermost open scope of this thread, if a module is running in it."""
-    call = thread.call
+    call = current_call()
     return None if call is None else call.scope
 
 
 def innermost(function: str) -> VariableScope:
     """The innermost open scope of this thread, on behalf of a public function."""
-    call = thread.call
-    if call is None:
+    scope = current_scope()
+    if scope is None:
         raise NoActiveModuleError.of(function, in_backward=in_backward())
-    return call.scope  # type: ignore[no-any-return]
+    return scope
 
 
 def get_variable_scope() -> VariableScope:
@@ -490,7 +545,7 @@ class variable_scope:
     ) -> None:
         call = thread.call
         if call is None or call.scope._manager is not self:
-            self._leave_with_care(call)
+            self._leave_with_care()
         else:
             call.scope = call.scope._parent
 
@@ -509,6 +564,8 @@ class variable_scope:
                 self._plain = _names.is_segment(name) and not options
         elif not isinstance(name, VariableScope):
             raise ArgumentTypeError.of("name_or_scope", name, "Give a name, a VariableScope, or None.")
+        elif name._jumped() and name._call.last is None:
+            self._name_or_scope = _Remembered(name)
 
     def _check_options(self, name: Any, options: ScopeOptions) -> None:
         refuse_unknown("variable_scope", options, ScopeOptions)
@@ -550,8 +607,9 @@ class variable_scope:
             scope._manager = _Ranged(self, path)
         return scope
 
-    def _leave_with_care(self, call: Call | None) -> None:
+    def _leave_with_care(self) -> None:
         """Leave a scope that has a range of a profiler to end; any other is not the innermost one."""
+        call = current_call()
         found: VariableScope | None = None if call is None else call.scope
         if (
             call is None

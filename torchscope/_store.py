@@ -60,7 +60,8 @@ class VariableStore(PathParameterDict):
         self.collected: dict[str, list[tuple[str, Any]]] = {}  # collection -> (scope, value), likewise
         self.parts: dict[str, Any] = {}  # path -> how a partitioner cut it
         self.building_calls: list[Any] = []
-        self.first_values: dict[str, Tensor] | None = None  # during build(): created buffers, as initialized
+        # of each build() that is running: path -> what a buffer, or what is frozen, is to hold again after it
+        self.first_values: list[dict[str, Tensor]] = []
         self._path_of: dict[int, str] = {}
 
     def set_built(self, built: bool) -> None:
@@ -126,8 +127,9 @@ class VariableStore(PathParameterDict):
         if self.made_strictly and request.persistent and call.sets_built:
             raise VariableNotFoundError.of_state_dict(path, self.owner, _names.nearest(path, self.specs))
         spec, tensor = self._make(request)
-        if self.first_values is not None and not tensor.requires_grad:
-            self.first_values[path] = tensor.clone()
+        for values in self.first_values:
+            if not tensor.requires_grad:
+                values[path] = tensor.clone()
         self.put(spec, tensor)
         call.undo.append((self, path, None))
         return tensor
@@ -277,7 +279,7 @@ class VariableStore(PathParameterDict):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        state.update(building=0, building_calls=[], collected={}, _path_of={}, settled=self.built)
+        state.update(building=0, building_calls=[], collected={}, _path_of={}, first_values=[], settled=state["built"])
         state["provisional"] = self.provisional.copy()
         return state
 

@@ -100,10 +100,10 @@ def _create(
     module = _make(scope, store, path, factory, args, kwargs)
     store.put_module(path, module, caller())
     call.undo.append((store, path, None))
-    if store.first_values is not None:  # build() leaves the state of its buffers alone
+    for values in store.first_values:  # build() leaves the state of its buffers alone
         for name, tensor in tensors_of(module):
             if not tensor.requires_grad and not tensor.is_meta and not is_lazy(tensor):
-                store.first_values[f"{path}.{name}"] = tensor.detach().clone()
+                values[f"{path}.{name}"] = tensor.detach().clone()
     return module
 
 

@@ -76,7 +76,7 @@ def get_variable(
         raise NoActiveModuleError.of("get_variable()", in_backward=in_backward())
     scope = call.scope
     if options or not scope._settings.plain:
-        return _get_variable_with_care(scope, name, shape, dtype, initializer, options)
+        return _get_variable_with_care(name, shape, dtype, initializer, options)
     try:
         path = scope._prefix + name
         variable = call.parameters[path]
@@ -91,13 +91,12 @@ def get_variable(
             return variable
     except (KeyError, TypeError):
         pass  # a path that is not there, a name that is no string, a shape that is one int
-    return _get_variable_with_care(scope, name, shape, dtype, initializer, options)
+    return _get_variable_with_care(name, shape, dtype, initializer, options)
 
 
-def _get_variable_with_care(
-    scope: Any, name: str, shape: Any, dtype: Any, initializer: Any, options: VariableOptions
-) -> Any:
+def _get_variable_with_care(name: str, shape: Any, dtype: Any, initializer: Any, options: VariableOptions) -> Any:
     """All that is not an existing, undisputed variable: creation, getters, options and errors."""
+    scope = innermost("get_variable()")
     refuse_unknown("get_variable", options, VariableOptions)
     return ask(scope, scope._call, "parameter", name, shape, dtype, initializer, options)
 

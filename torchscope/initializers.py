@@ -63,8 +63,6 @@ class _Initializer:
     those that biases and norms have write their ``__init__`` out. Nothing changes one all the same.
     """
 
-    __slots__ = ()
-
     dtype: torch.dtype | None
 
     def __post_init__(self) -> None:
@@ -119,7 +117,7 @@ class _RandomInitializer(_Initializer):
         raise NotImplementedError
 
 
-@dataclass(init=False, slots=True, unsafe_hash=True)
+@dataclass(init=False, unsafe_hash=True)
 class zeros_initializer(_Initializer):
     """Fills with zeros, whatever the dtype (``tf.zeros_initializer``).
 
@@ -139,7 +137,7 @@ class zeros_initializer(_Initializer):
             return tensor.zero_()
 
 
-@dataclass(init=False, slots=True, unsafe_hash=True)
+@dataclass(init=False, unsafe_hash=True)
 class ones_initializer(_Initializer):
     """Fills with ones, whatever the dtype (``tf.ones_initializer``).
 
@@ -159,7 +157,7 @@ class ones_initializer(_Initializer):
             return tensor.fill_(1)
 
 
-@dataclass(init=False, slots=True, eq=False)
+@dataclass(init=False, eq=False)
 class constant_initializer(_Initializer):
     """Fills with a number, or with the numbers of a list, array or tensor in row-major order.
 
@@ -183,8 +181,10 @@ class constant_initializer(_Initializer):
         self.value = value
         self.dtype = dtype
         self.verify_shape = verify_shape
-        if dtype is not None:
+        if dtype is not None or verify_shape is not False:
             self.__post_init__()
+            if not isinstance(verify_shape, bool):
+                raise ArgumentTypeError.of("verify_shape", verify_shape, "Give True or False.")
 
     def __call__(self, tensor: Tensor) -> Tensor:
         with torch.no_grad():

@@ -18,7 +18,17 @@ from torch.utils import checkpoint as _torch
 
 from ._call import Call
 from ._default_name import BY_PATH
-from ._scope import VariableScope, base_scope, current_scope, innermost, leave_call, thread, variable_scope
+from ._scope import (
+    VariableScope,
+    base_scope,
+    current_call,
+    current_scope,
+    innermost,
+    leave_call,
+    thread,
+    variable_scope,
+)
+from ._tracing import in_backward
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,10 +114,11 @@ def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def kept(*args: P.args, **kwargs: P.kwargs) -> R:
-        first = next(runs) == 0  # of the same run of the model: what it opens and gets is for the rest to see
-        if first and current_scope() is scope:
+        # Of the same run of the model: what it opens and gets is for the rest to see, and held against it.
+        ordinary = next(runs) == 0 or not in_backward()
+        if ordinary and current_scope() is scope:
             return function(*args, **kwargs)
-        if first and thread.call is moment.call:
+        if ordinary and current_call() is moment.call:
             with variable_scope(scope):
                 return function(*args, **kwargs)
         with moment.resumed():

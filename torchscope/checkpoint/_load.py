@@ -61,7 +61,9 @@ def load_checkpoint(
     ...     with variable_scope("image_filters/conv1"):
     ...         return get_variable("weights", [8, 3, 5, 5]), get_variable("biases", [8])
     >>> model = ScopedModule(forward).build()
-    >>> print(load_checkpoint(model, "tests/data/image_filters.ckpt", {"image_filters/conv1": "image_filters/conv1"}))
+    >>> conv1 = "image_filters/conv1"
+    >>> only = {f"{conv1}/weights": f"{conv1}/weights", f"{conv1}/biases": f"{conv1}/biases"}
+    >>> print(load_checkpoint(model, "tests/data/image_filters.ckpt", only))
     2 loaded, 0 refused, 0 missing, 0 unused, 0 skipped
     loaded  image_filters/conv1/weights  <- image_filters/conv1/weights  conv: (5, 5, 3, 8) -> (8, 3, 5, 5)
     loaded  image_filters/conv1/biases   <- image_filters/conv1/biases
