@@ -42,7 +42,7 @@ FOLDERS = {
 def test_the_public_names_are_these_and_no_others() -> None:
     modules = {path.stem for path in PACKAGE.iterdir()}
     names = {name for name in vars(torchscope) if not name.startswith("_")} - modules
-    assert names == set(PUBLIC)
+    assert names == set(PUBLIC) == set(torchscope.__all__)
 
 
 def imported_by(module: str, level: int = 1) -> set[str]:

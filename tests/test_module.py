@@ -723,3 +723,31 @@ def test_specs_are_a_read_only_view() -> None:
         model.specs["w"] = None  # type: ignore[index]
     assert model.specs["w"].made_at is not None
     assert model.specs["w"].made_at.startswith("tests/test_module.py:")
+
+
+@pytest.mark.parametrize("held", [{}, ScopedModule(lambda: get_variable("w", [1])).state_dict()], ids=["{}", "unbuilt"])
+def test_a_strict_load_of_nothing_leaves_nothing_to_be_made_in_silence(held: Any) -> None:
+    model = ScopedModule(lambda: get_variable("w", [1]))
+    model.load_state_dict(held, strict=True)
+    with pytest.raises(VariableNotFoundError, match="'w' was not in the state_dict"):
+        model()
+
+
+def test_a_state_dict_of_bare_paths_is_told_what_a_key_is() -> None:
+    model = ScopedModule(lambda: get_variable("w", [1])).build()
+    with pytest.raises(RuntimeError) as raised:
+        model.load_state_dict({"w": torch.ones(1)})
+    assert raised.value.__notes__ == [
+        "A key is 'variables.' and a path. Bare paths go to module.variables.load_state_dict."
+    ]
+    model.variables.load_state_dict({"w": torch.ones(1)})
+    assert model.variables["w"].item() == 1
+
+
+def test_a_module_says_what_it_wraps_and_whether_it_is_built() -> None:
+    def forward() -> Any:
+        return get_variable("w", [1])
+
+    model = ScopedModule(forward)
+    assert repr(model).startswith("ScopedModule(\n  forward, not built\n")
+    assert repr(model.build()).startswith("ScopedModule(\n  forward\n")

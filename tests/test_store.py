@@ -353,9 +353,36 @@ def test_a_variable_can_be_parametrized() -> None:
     assert "a/w" in model.variables
     copied = copy.deepcopy(model)
     assert torch.equal(copied(), plain * 2)
-    for change in (model.reset_parameters, model.apply_constraints):
-        with pytest.raises(InitializerError, match="it is computed"):
-            change()
+    with pytest.raises(InitializerError, match="it is computed"):
+        model.reset_parameters()
+    model.apply_constraints()  # there are none
+
+
+def test_a_constraint_of_a_computed_variable_is_refused() -> None:
+    model = ScopedModule(lambda: get_variable("w", [2], constraint=lambda w: w.clamp(0, 1))).build()
+    nn.utils.parametrize.register_parametrization(model.variables, "w", nn.Identity())
+    with pytest.raises(InitializerError, match="'w': it is computed"):
+        model.apply_constraints()
+
+
+def weighed(model: ScopedModule) -> list[str]:
+    nn.utils.parametrizations.weight_norm(model.variables, "w")
+    return ["original0", "original1"]
+
+
+def pruned(model: ScopedModule) -> list[str]:
+    prune.random_unstructured(model.variables, "w", amount=0.5)  # type: ignore[no-untyped-call]
+    return ["w_orig"]
+
+
+@pytest.mark.parametrize("change", [weighed, pruned])
+def test_what_a_computed_variable_is_computed_from_is_trained_and_has_its_name(change: Any) -> None:
+    model = ScopedModule(lambda: (get_variable("w", [4, 2]), get_variable("b", [4]))).build()
+    names = change(model)
+    trainable = model.trainable_variables("w")
+    assert [name.rpartition(".")[2] for name, p in model.named_parameters() if any(p is t for t in trainable)] == names
+    assert [model.variable_name(leaf) for leaf in trainable] == ["w"] * len(names)
+    torch.optim.SGD(model.trainable_variables(), 0.1)
 
 
 def test_a_variable_can_be_pruned() -> None:

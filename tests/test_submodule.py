@@ -250,3 +250,9 @@ def test_loading_into_an_unbuilt_module_says_that_a_layer_needs_building_first()
     assert "build the module first" in note
     unbuilt.build(torch.ones(1, 3)).load_state_dict(built.state_dict())
     assert torch.equal(unbuilt(torch.ones(1, 3)), built(torch.ones(1, 3)))
+
+
+def test_a_module_instead_of_what_makes_one_is_refused() -> None:
+    linear = nn.Linear(4, 2)
+    with pytest.raises(ArgumentTypeError, match=r"It is a module already: get_module\('l', Linear, \.\.\.\) makes it"):
+        ScopedModule(lambda: get_module("l", linear)).build()

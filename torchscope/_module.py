@@ -101,6 +101,11 @@ class ScopedModule(nn.Module):
             )
         return self.fn(*args, **kwargs)
 
+    def extra_repr(self) -> str:
+        """The wrapped function, and whether there is anything in it yet."""
+        named = [] if self.fn is None else [getattr(self.fn, "__name__", type(self.fn).__name__)]
+        return ", ".join(named + ([] if self.built or self.variables.specs else ["not built"]))
+
     # Building
 
     @property
@@ -220,7 +225,10 @@ class ScopedModule(nn.Module):
         return self.variables.path_of(variable)
 
     def trainable_variables(self, scope: str | VariableScope | None = None) -> list[Tensor]:
-        """The variables with ``requires_grad``, in order of creation, below ``scope``.
+        """The variables with ``requires_grad``, in order of creation, below ``scope``; ``parameters()`` has all.
+
+        They are this module's, layers of ``get_module`` included, and not those of modules that are its attributes. For
+        a variable that is parametrized or pruned, they are what it is computed from.
 
         Args:
             scope: a path, a :class:`VariableScope` or a glob; everything by default. ``"D"`` is ``D/...`` and never
@@ -416,12 +424,14 @@ class ScopedModule(nn.Module):
             inside = next((key for key in state_dict if key.startswith("variables.") and key.count(".") > 1), None)
             if self.variables in unbuilt and inside is not None:
                 error.add_note(
-                    f"'{inside}' belongs to a layer that get_module makes, and what class that has only a call can "
-                    "tell: build the module first, then load."
+                    f"'{inside}' belongs to a layer that get_module makes or to a parametrization, which only the code "
+                    "can tell: build the module first, then load."
                 )
+            elif state_dict and not any(key.startswith("variables.") for key in state_dict):
+                error.add_note("A key is 'variables.' and a path. Bare paths go to module.variables.load_state_dict.")
             raise
         store = self.variables
-        store.made_strictly = strict and not store.built and bool(store.specs)
+        store.made_strictly = strict and not store.built
         return loaded
 
     def _refuse_unbuilt(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, Self
 
 import torch
@@ -309,8 +309,21 @@ class VariableStore(PathParameterDict):
         if path is None:
             path = next((name for name, tensor in self._of_modules("") if tensor is variable), None)
         if path is None:
+            path = next((p for p in self.specs if any(leaf is variable for leaf in self._leaves(p))), None)
+        if path is None:
             raise VariableNotFoundError.of_tensor(self.owner)
         return path
+
+    def _leaves(self, path: str) -> list[Tensor]:
+        """The tensor of a path; if it is computed, by torch's parametrizations or pruning, what it is computed from."""
+        tensor = self._parameters.get(path, self._buffers.get(path))
+        if tensor is not None:
+            return [tensor]
+        parametrized: Any = self._modules.get("parametrizations", {})
+        if path in parametrized:
+            return list(parametrized[path].parameters())
+        original = self._parameters.get(f"{path}_orig")
+        return [] if original is None else [original]
 
     def _of_modules(self, scope: str) -> Iterator[tuple[str, Tensor]]:
         """The tensors of the modules that ``scope`` selects, under ``<path>.<name>``."""
@@ -330,13 +343,14 @@ class VariableStore(PathParameterDict):
     def collection(self, name: str, scope: str, loose: dict[str, list[tuple[str, Any]]]) -> list[Any]:
         """What is in a collection below ``scope``: variables first, then the values in ``loose``."""
         tagged = self.tagged.get(name, ())
-        variables = [
-            variable
-            for spec, variable in self.select(scope)
-            if name in spec.collections
-            or spec.path in tagged
-            or (name == TRAINABLE_VARIABLES and variable.requires_grad)
-        ]
+        variables: list[Any] = []
+        for spec, variable in self.select(scope):
+            trainable = name == TRAINABLE_VARIABLES
+            leaves = [leaf for leaf in self._leaves(spec.path) if leaf.requires_grad] if trainable else []
+            if leaves:
+                variables += leaves
+            elif name in spec.collections or spec.path in tagged:
+                variables.append(variable)
         if name == TRAINABLE_VARIABLES:
             variables += [tensor for _, tensor in self._of_modules(scope) if tensor.requires_grad]
         if name == GLOBAL_VARIABLES:
@@ -358,8 +372,8 @@ class VariableStore(PathParameterDict):
                 losses.append(loss)
         return losses
 
-    def _refuse_parametrized(self, what: str) -> None:
-        for path in self.specs:
+    def _refuse_parametrized(self, what: str, paths: Iterable[str]) -> None:
+        for path in paths:
             if path not in self._parameters and path not in self._buffers:
                 problem = f"it is computed (parametrized or pruned), so it cannot be {what} in place"
                 raise InitializerError.of(path, problem, "Remove the parametrization first, or set what it is made of.")
@@ -372,7 +386,8 @@ class VariableStore(PathParameterDict):
         """Project in place every variable that was declared with a constraint."""
         self._refuse_undeclared("constraints")
         with torch.no_grad():
-            self._refuse_parametrized("projected")
+            constrained = [path for path, spec in self.specs.items() if spec.constraint is not None]
+            self._refuse_parametrized("projected", constrained)
             for spec, variable in self.select():
                 projected = spec.constraint(variable) if spec.constraint is not None else None
                 if projected is None or projected is variable:
@@ -389,7 +404,7 @@ class VariableStore(PathParameterDict):
             problem = f"{len(unknown)} variables of {self.owner} have no known initializer, this one first"
             mend = "They came from a state_dict, or pickle lost the function: call the module once before resetting."
             raise InitializerError.of(unknown[0], problem, mend)
-        self._refuse_parametrized("filled")
+        self._refuse_parametrized("filled", self.specs)
         with plain_mode():
             for spec, variable in self.select():
                 if spec.from_value:

@@ -60,6 +60,11 @@ def get_module(name: str, factory: Callable[..., M], *args: Any, **kwargs: Any) 
         TracingError: it would have to be created while something is tracing.
     """
     scope = innermost("get_module()")
+    if isinstance(factory, nn.Module):
+        kind = type(factory).__name__
+        raise ArgumentTypeError.of(
+            "factory", kind, f"It is a module already: get_module({name!r}, {kind}, ...) makes it."
+        )
     call = scope._call
     path = _names.check(_names.join(scope.name, _names.check(name)))
     if call.undo is None or tracer() is not None:
