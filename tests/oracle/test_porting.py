@@ -98,3 +98,64 @@ def test_lstm_gates_with_their_forget_bias() -> None:
     )  # fmt: skip
     close(found_h, h_new)
     close(found_c, c_new)
+
+
+def from_page(name: str, **names: Any) -> Any:
+    """A function as the page has it."""
+    examples = doctest.DocTestParser().get_examples(PAGE.read_text())
+    (example,) = [e for e in examples if f"def {name}(" in e.source]
+    found: dict[str, Any] = {"torch": torch, "F": F, **names}
+    exec(example.source, found)
+    return found[name]
+
+
+@pytest.mark.parametrize("size", [7, 8])
+def test_same_padding_of_average_pools_is_not_counted(size: int) -> None:
+    x = random.standard_normal((1, size, size, 3), np.float32)
+    pad = same_padding()
+
+    def avg(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 3, 2)
+
+    ours = avg(pad(nchw(x), 3, 2)) / avg(pad(torch.ones_like(nchw(x)), 3, 2))
+    close(ours, nchw(tf.nn.avg_pool2d(x, 3, 2, "SAME")))
+
+
+def test_a_transposed_convolution_is_cut_in_front() -> None:
+    x, weights = random.standard_normal((1, 7, 6, 3), np.float32), random.standard_normal((5, 5, 4, 3), np.float32)
+    ours = F.conv_transpose2d(nchw(x), torch.from_numpy(weights.transpose(3, 2, 0, 1).copy()), stride=2)
+    h, w = x.shape[1:3]
+    close(
+        ours[:, :, 1:, 1:][:, :, : 2 * h, : 2 * w], nchw(tf.nn.conv2d_transpose(x, weights, [1, 14, 12, 4], 2, "SAME"))
+    )
+
+
+def test_a_table_in_parts_is_looked_up_by_turns() -> None:
+    table, parts = random.standard_normal((8, 2), np.float32), 3
+    with tf.Graph().as_default(), v1.Session() as session:
+        whole = v1.get_variable(
+            "t", [8, 2], initializer=v1.constant_initializer(table), partitioner=v1.fixed_size_partitioner(parts)
+        )
+        looked_up = tf.compat.v1.nn.embedding_lookup(whole, np.arange(8))
+        session.run(v1.global_variables_initializer())
+        theirs = session.run(looked_up)
+    # Part p of the table has the rows from where it begins; id n is row n // parts of part n % parts.
+    begins = np.cumsum([0, *(len(part) for part in np.array_split(table, parts))])[:-1]
+    order = torch.tensor([begins[n % parts] + n // parts for n in range(8)])
+    close(torch.from_numpy(table)[order], theirs)
+
+
+def test_an_lstm_of_torch_takes_the_weights_of_a_cell() -> None:
+    x = random.standard_normal((4, 1, 3), np.float32)
+    kernel, bias = random.standard_normal((5, 8), np.float32), random.standard_normal(8).astype(np.float32)
+    c = h = np.zeros((1, 2), np.float32)
+    theirs = []
+    for step in x:
+        _, c, _, _, _, _, h = tf.raw_ops.LSTMBlockCell(
+            x=step, cs_prev=c, h_prev=h, w=kernel, b=bias, wci=np.zeros(2, np.float32), wcf=np.zeros(2, np.float32),
+            wco=np.zeros(2, np.float32), forget_bias=1.0, cell_clip=-1.0, use_peephole=False,
+        )  # fmt: skip
+        theirs.append(np.asarray(h))
+    lstm = torch.nn.LSTM(3, 2)
+    from_page("copy_lstm")(lstm, torch.from_numpy(kernel), torch.from_numpy(bias))
+    close(lstm(torch.from_numpy(x))[0].detach(), np.stack(theirs))
