@@ -25,4 +25,5 @@ def medians(functions: Mapping[str, Callable[[], object]], rounds: int, repeat: 
 
 def report(what: str, rival: str, ratio: float, must: str, more: str = "") -> None:
     """One line of the table."""
-    print(f"| {what} | {rival} | {ratio:.2f} | {must} |{f' {more}' if more else ''}", flush=True)
+    shown = f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.3f}"
+    print(f"| {what} | {rival} | {shown} | {must} | {more}{' |' if more else '|'}", flush=True)
