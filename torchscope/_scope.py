@@ -609,17 +609,11 @@ class variable_scope:
 
     def _leave_with_care(self) -> None:
         """Leave a scope that has a range of a profiler to end; any other is not the innermost one."""
-        call = current_call()
-        found: VariableScope | None = None if call is None else call.scope
-        if (
-            call is None
-            or found is None
-            or not isinstance(found._manager, _Ranged)
-            or found._manager.manager is not self
-        ):
+        found = current_scope()
+        if found is None or not isinstance(found._manager, _Ranged) or found._manager.manager is not self:
             raise self._nesting_error(found)
         found._end_range()
-        call.scope = found._parent
+        found._call.scope = found._parent
 
     def _settings_on_top_of(self, settings: Settings) -> Settings:
         given = self._given

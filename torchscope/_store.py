@@ -344,14 +344,14 @@ class VariableStore(PathParameterDict):
         """What is in a collection below ``scope``: variables first, then the values in ``loose``."""
         tagged = self.tagged.get(name, ())
         variables: list[Any] = []
+        trainable = name == TRAINABLE_VARIABLES
         for spec, variable in self.select(scope):
-            trainable = name == TRAINABLE_VARIABLES
             leaves = [leaf for leaf in self._leaves(spec.path) if leaf.requires_grad] if trainable else []
             if leaves:
                 variables += leaves
             elif name in spec.collections or spec.path in tagged:
                 variables.append(variable)
-        if name == TRAINABLE_VARIABLES:
+        if trainable:
             variables += [tensor for _, tensor in self._of_modules(scope) if tensor.requires_grad]
         if name == GLOBAL_VARIABLES:
             variables += [tensor for _, tensor in self._of_modules(scope)]

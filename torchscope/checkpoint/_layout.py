@@ -28,24 +28,32 @@ def _conv(tensor: Tensor) -> Tensor:
     return tensor.permute(-1, -2, *range(tensor.dim() - 2))
 
 
+def _by_input(tensor: Tensor) -> Tensor:
+    """``[*k, in, multiplier]`` as ``[in, multiplier, *k]``."""
+    return tensor.permute(-2, -1, *range(tensor.dim() - 2))
+
+
 def _depthwise(tensor: Tensor) -> Tensor:
-    return tensor.permute(-2, -1, *range(tensor.dim() - 2)).flatten(0, 1).unsqueeze(1)
+    return _by_input(tensor).flatten(0, 1).unsqueeze(1)
+
+
+def _gates(tensor: Tensor) -> tuple[Tensor, ...]:
+    """The gates i, j, f, o along the last axis, each along the first, in torch's order i, f, g, o: ``g`` is ``j``."""
+    i, j, f, o = tensor.movedim(-1, 0).chunk(4)
+    return i, f, j, o
 
 
 def _lstm(tensor: Tensor) -> Tensor:
-    """From the gates i, j, f, o along the last axis to torch's i, f, g, o along the first, where ``g`` is ``j``."""
-    i, j, f, o = tensor.movedim(-1, 0).chunk(4)
-    return torch.cat([i, f, j, o])
+    return torch.cat(_gates(tensor))
 
 
 def write(rule: str, tensor: Tensor, into: Tensor) -> None:
     """Convert a tensor and write it where it belongs, without a copy of it in between."""
     if rule == "depthwise":
-        by_input = tensor.permute(-2, -1, *range(tensor.dim() - 2))
+        by_input = _by_input(tensor)
         into.squeeze(1).view(by_input.shape).copy_(by_input)
     elif rule == "lstm":
-        i, j, f, o = tensor.movedim(-1, 0).chunk(4)
-        for gate, part in zip((i, f, j, o), into.chunk(4), strict=True):
+        for gate, part in zip(_gates(tensor), into.chunk(4), strict=True):
             part.copy_(gate)
     else:
         into.copy_(RULES[rule].convert(tensor))
