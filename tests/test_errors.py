@@ -352,7 +352,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ScopeError], type[Exception], str
         "reuse='yes' is not allowed here.\nUse True, False, None or AUTO_REUSE.",
     ),
     "neither name nor default name": (
-        lambda: variable_scope(None),
+        lambda: variable_scope(None).__enter__(),
         errors.ArgumentTypeError,
         TypeError,
         "name_or_scope cannot be None, of type NoneType.\nGive a name, a VariableScope or a default_name.",

@@ -26,8 +26,9 @@ lecun_uniform_initializer orthogonal_initializer identity_initializer
 # Who comes before whom. A module may import those above it and none below: a reader can go through the house from the
 # top, and no import has to be done late to dodge a circle.
 ORDER = """
-errors _extra _names initializers _tracing _spec _initialize _request _parameter_dict _store _call _partition _op_names
-_default_name _getter _scope _submodule recompute _name_scope _variable _module _template _table __init__ __main__
+errors _extra _names initializers _tracing _spec _path_tree _initialize _request _parameter_dict _store _call _partition
+_op_names _default_name _getter _scope _submodule recompute _name_scope _variable _module _template _table __init__
+__main__
 """.split()
 # The same within the folders, which may import all that is above but __init__.
 FOLDERS = {

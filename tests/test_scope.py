@@ -18,6 +18,7 @@ from torchscope import (
     AUTO_REUSE,
     ArgumentTypeError,
     ArgumentValueError,
+    InvalidNameError,
     NoActiveModuleError,
     ScopedModule,
     ScopeNestingError,
@@ -121,7 +122,7 @@ def test_a_setting_passes_down_until_overridden_and_a_change_lasts_until_the_sco
     model(), model()
 
 
-@pytest.mark.parametrize("name", set(SETTINGS) - {"initializer"})
+@pytest.mark.parametrize("name", sorted(set(SETTINGS) - {"initializer"}))
 def test_a_bad_setting_is_refused_where_it_is_given(name: str) -> None:
     with pytest.raises((ArgumentTypeError, ArgumentValueError), match=f"{name}"):
         variable_scope("a", **{name: "nonsense"})  # type: ignore
@@ -131,7 +132,13 @@ def test_a_bad_setting_is_refused_where_it_is_given(name: str) -> None:
 
 def test_arguments_that_make_no_scope_are_refused() -> None:
     with pytest.raises(ArgumentTypeError, match="name_or_scope cannot be 3, of type int"):
-        variable_scope(3)  # type: ignore[arg-type]
+        variable_scope(3).__enter__()  # type: ignore[arg-type]
+    with pytest.raises(ArgumentTypeError, match=r"name_or_scope cannot be \['a'\], of type list"):
+        run(variable_scope(["a"]).__enter__)  # type: ignore[arg-type]
+    with pytest.raises(InvalidNameError, match="'a b'"):
+        variable_scope("a b")(print)
+    with pytest.raises(InvalidNameError, match="it is of type int, not a string"):
+        run(variable_scope(None, 3).__enter__)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"variable_scope\(\) got an unexpected keyword argument 'resue'"):
         variable_scope("a", resue=True)  # type: ignore[call-arg]
     with pytest.raises(ArgumentValueError, match="reuse=1 is not allowed here"):

@@ -91,7 +91,7 @@ def empty_theirs(tf: Any) -> Any:
 
 
 def empty_ours() -> Any:
-    return in_a_call(lambda: get_variable("a//w", [3])), answer(lambda: variable_scope("b/"))
+    return in_a_call(lambda: get_variable("a//w", [3])), in_a_call(lambda: variable_scope("b/").__enter__())
 
 
 def dots_theirs(tf: Any) -> Any:

@@ -9,25 +9,11 @@ from torch import Tensor
 from torch.autograd import profiler as _profiler
 from torch.compiler import is_dynamo_compiling
 
+from ._path_tree import TracedPath
 from ._store import Undo, VariableStore, take_back
 from ._tracing import tracer
 
 _NOTHING: dict[str, Tensor | None] = {}
-
-
-class _ShapesOfTensors:
-    """What stands for a store's ``shapes`` under ``torch.compile``.
-
-    The compiled code checks every tensor that it uses anyway; each declared shape would be one thing more to check.
-    """
-
-    __slots__ = ("parameters",)
-
-    def __init__(self, parameters: Mapping[str, Any]) -> None:
-        self.parameters = parameters
-
-    def __getitem__(self, path: str) -> tuple[int, ...]:
-        return self.parameters[path].shape  # type: ignore[no-any-return]
 
 
 class Call:
@@ -52,8 +38,8 @@ class Call:
         "root",
         "scope",
         "sets_built",
-        "shapes",
         "store",
+        "tree",
         "undo",
     )
 
@@ -78,10 +64,10 @@ class Call:
         if store.provisional:  # their first get leaves the short way and completes the declaration
             self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
         if is_dynamo_compiling():
-            self.shapes: Any = _ShapesOfTensors(self.parameters)
+            self.tree: Any = TracedPath("", self.parameters, store.specs)
             self.profiled = False
         else:
-            self.shapes = store.shapes
+            self.tree = store.tree or store.grown_tree()
             self.profiled = _profiler._is_profiler_enabled and tracer() is None
 
     def start_building(self, *, sets_built: bool) -> None:

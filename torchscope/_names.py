@@ -44,15 +44,6 @@ def check(name: object) -> str:
     return name
 
 
-def is_segment(name: object) -> bool:
-    """Whether a name is one segment of a path; :class:`InvalidNameError` if it cannot be a path at all.
-
-    >>> is_segment("conv1"), is_segment("conv1/weights")
-    (True, False)
-    """
-    return (isinstance(name, str) and name.isidentifier()) or "/" not in check(name)
-
-
 def literal(path: str) -> str:
     """The glob that selects this path and nothing else, whatever characters it has."""
     return re.sub(r"([*?\[])", r"[\1]", path)

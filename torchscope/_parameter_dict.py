@@ -11,6 +11,7 @@ from typing import Any, NoReturn, Self
 from torch import Tensor, nn
 
 from . import _names
+from ._path_tree import PathNode
 from ._spec import Kind, Specs, VariableSpec
 from .errors import NotBuiltError
 
@@ -58,14 +59,14 @@ class PathParameterDict(nn.ParameterDict):
     """
 
     specs: dict[str, VariableSpec]
-    shapes: dict[str, tuple[int, ...]]  # those of the specs, one step nearer for the gets
+    tree: PathNode | None  # the specs again, as scopes find them; None: to be grown
 
     def __init__(self, owner: str) -> None:
         super().__init__()
         self.owner = owner  # the root's name in messages
         self.built = False
         self.specs = Specs()
-        self.shapes = {}
+        self.tree = PathNode("")
         self.module_made_at: dict[str, str] = {}  # the modules of get_module, by path: where in the code
         self._keys = self.specs  # type: ignore[assignment]  # one table of contents for the base and for us
         self._parameters = UnbuiltParameters(owner)
@@ -84,7 +85,8 @@ class PathParameterDict(nn.ParameterDict):
         """Let ``spec.path`` be this tensor, declared so."""
         path = spec.path
         self.specs[path] = spec
-        self.shapes[path] = spec.shape
+        if self.tree is not None:
+            self.tree.put(spec)
         if spec.kind == "parameter":
             if isinstance(self._parameters, UnbuiltParameters):
                 self._parameters = {}
@@ -102,6 +104,8 @@ class PathParameterDict(nn.ParameterDict):
             self._parameters = {}
         self._modules[path] = module
         self.module_made_at[path] = made_at
+        if self.tree is not None:
+            self.tree.grow(path)
 
     def drop(self, path: str) -> None:
         """Forget ``path``."""
@@ -111,9 +115,22 @@ class PathParameterDict(nn.ParameterDict):
         self._buffers.pop(path, None)
         self._non_persistent_buffers_set.discard(path)
         self.specs.pop(path, None)
-        self.shapes.pop(path, None)
+        if self.tree is not None:
+            self.tree.drop(path)
         if not self.specs and not self.module_made_at and not self.built:
             self._parameters = UnbuiltParameters(self.owner)
+
+    def grown_tree(self) -> PathNode:
+        """The tree, grown first if this is a copy, or came from a file."""
+        with self.lock:
+            if self.tree is None:
+                tree = PathNode("")
+                for spec in self.specs.values():
+                    tree.put(spec)
+                for path in self.module_made_at:
+                    tree.grow(path)
+                self.tree = tree
+            return self.tree
 
     # The mapping: the base does the rest with these three
 
@@ -189,17 +206,13 @@ class PathParameterDict(nn.ParameterDict):
         # Under the lock, and of copies: another thread may be building while this one saves.
         with self.lock:
             state = self.__dict__.copy()
-            del state["shapes"]
+            state["tree"] = None
             state["specs"] = state["_keys"] = self.specs.copy()
             state["module_made_at"], state["_modules"] = self.module_made_at.copy(), self._modules.copy()
             for tensors in ("_parameters", "_buffers"):
                 if not isinstance(state[tensors], UnbuiltParameters):
                     state[tensors] = state[tensors].copy()
         return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.shapes = {path: spec.shape for path, spec in self.specs.items()}
 
 
 def tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -18,6 +18,7 @@ from ._call import Call
 from ._default_name import BY_PATH, Children, Counts
 from ._getter import ask
 from ._op_names import OpNames
+from ._path_tree import PathNode, TracedPath
 from ._request import (
     SETTINGS,
     DeviceLike,
@@ -93,15 +94,15 @@ class VariableScope:
         "_call",
         "_got_before",
         "_manager",
+        "_node",
         "_original",
         "_parent",
-        "_prefix",
         "_previous",
         "_reuse",
         "_settings",
     )
 
-    _prefix: str  # what stands before the name of a variable: "" or "a/b/"
+    _node: PathNode | TracedPath  # where it is in the tree of paths
     _reuse: Reuse
     _settings: Settings
     _call: Call
@@ -117,7 +118,7 @@ class VariableScope:
     @property
     def name(self) -> str:
         """The path of the scope, ``"a/b"``; ``""`` at the root."""
-        return self._prefix[:-1]
+        return self._node.prefix[:-1]
 
     @property
     def original_name_scope(self) -> str:
@@ -297,7 +298,7 @@ class _Remembered(VariableScope):
         while first._jumped():
             first = first._opened_by()._name_or_scope
         self._first = first._first if isinstance(first, _Remembered) else first
-        self._prefix, self._reuse, self._settings = scope._prefix, scope._reuse, scope._settings
+        self._node, self._reuse, self._settings = scope._node, scope._reuse, scope._settings
         self._call = self._first._call
         self._manager = self._parent = self._previous = None
 
@@ -309,7 +310,7 @@ class _Remembered(VariableScope):
 
 def _closed_scope(name: str, reuse: Reuse, settings: dict[str, Any]) -> VariableScope:
     scope = _Entered()
-    scope._prefix, scope._reuse = with_slash(name), reuse
+    scope._node, scope._reuse = PathNode(with_slash(name)), reuse
     scope._settings = Settings().replace(**settings)
     scope._manager = scope._parent = scope._previous = None
     scope._original = with_slash(name)
@@ -372,7 +373,7 @@ _ended = _ended_scope()  # the innermost scope of every call that is over
 def base_scope(call: Call) -> VariableScope:
     """The empty scope at the bottom of a call, which is now this thread's."""
     base = call.last = call.scope = _Entered()
-    base._prefix = ""
+    base._node = call.tree
     base._reuse = False
     base._settings = _no_settings
     base._call = call
@@ -500,7 +501,7 @@ class variable_scope:
         ArgumentValueError: ``reuse`` together with a default name, or no such value of ``reuse``.
     """
 
-    __slots__ = ("_default_name", "_given", "_name_or_scope", "_options", "_plain")
+    __slots__ = ("_default_name", "_given", "_name_or_scope", "_options")
 
     _given: dict[str, Any]  # the settings among the options, if there are any
 
@@ -514,22 +515,23 @@ class variable_scope:
         self._name_or_scope = name_or_scope
         self._default_name = default_name
         self._options = options
-        # One segment and nothing else is the common case: it is checked here and opened without a further look.
-        name = default_name if name_or_scope is None else name_or_scope
-        self._plain = type(name) is str and not options and name.isidentifier()
-        if not self._plain:
-            self._check(options)
+        if options:
+            self._check_options(options)
 
     def __enter__(self) -> VariableScope:
         call = thread.call
-        if not self._plain or call is None or call.profiled:
+        if self._options or call is None or call.profiled:
             return self._enter_with_care()
         outer = call.scope
         name = self._name_or_scope
         if name is None:
             name = self._unique_name(call, outer)
+        try:
+            node = outer._node.scopes[name]
+        except (KeyError, TypeError):  # no variable lies below it yet, or it is no single name
+            return self._enter_with_care()
         scope = _Entered()
-        scope._prefix = f"{outer._prefix}{name}/"
+        scope._node = node
         scope._reuse = outer._reuse
         scope._settings = outer._settings
         scope._call = call
@@ -551,23 +553,22 @@ class variable_scope:
 
     # The rest is off the short way
 
-    def _check(self, options: ScopeOptions) -> None:
+    def _check_name(self) -> None:
         name, default = self._name_or_scope, self._default_name
-        if options:
-            self._check_options(name, options)
         if name is None and default is None:
             raise ArgumentTypeError.of("name_or_scope", None, "Give a name, a VariableScope or a default_name.")
         if name is None:
-            _names.is_segment(default)
-        elif isinstance(name, str):
-            if name:
-                self._plain = _names.is_segment(name) and not options
-        elif not isinstance(name, VariableScope):
+            _names.check(default)
+        elif isinstance(name, VariableScope):
+            if name._jumped() and name._call.last is None:
+                self._name_or_scope = _Remembered(name)
+        elif not isinstance(name, str):
             raise ArgumentTypeError.of("name_or_scope", name, "Give a name, a VariableScope, or None.")
-        elif name._jumped() and name._call.last is None:
-            self._name_or_scope = _Remembered(name)
+        elif name:
+            _names.check(name)
 
-    def _check_options(self, name: Any, options: ScopeOptions) -> None:
+    def _check_options(self, options: ScopeOptions) -> None:
+        name = self._name_or_scope
         refuse_unknown("variable_scope", options, ScopeOptions)
         reuse = options.get("reuse")
         if reuse is not None and reuse is not True and reuse is not False and reuse is not AUTO_REUSE:
@@ -580,22 +581,23 @@ class variable_scope:
             Settings().replace(**self._given)  # a bad setting is told here, where it stands, not on entering
 
     def _enter_with_care(self) -> VariableScope:
+        self._check_name()
         outer = origin = innermost("variable_scope()")
         call, name = outer._call, self._name_or_scope
         if isinstance(name, VariableScope):
             call.remembered[BY_PATH] = True
-            origin, path = name, name.name
+            origin, node = name, call.tree.below(name.name)
         elif name is None:
-            path = outer._prefix + self._unique_name(call, outer)
-        elif name or not outer._prefix:
+            node = outer._node.below(self._unique_name(call, outer))
+        elif name or not outer.name:
             if not name or "/" in name:
                 call.remembered[BY_PATH] = True
-            path = outer._prefix + name
+            node = outer._node.below(name)
         else:
             problem = f"it is empty, and the root can be opened so only at the root, not inside '{outer.name}'"
             raise InvalidNameError.of(name, problem)
         scope = _Entered()
-        scope._prefix = with_slash(path)
+        scope._node = node
         scope._reuse, scope._settings = origin._reuse, origin._settings
         if self._options:
             scope._reuse = self._options.get("reuse") or origin._reuse
@@ -603,8 +605,8 @@ class variable_scope:
         scope._call, scope._parent, scope._previous, scope._manager = call, outer, call.last, self
         scope._got_before = len(call.got)
         call.last = call.scope = scope
-        if call.profiled and path:
-            scope._manager = _Ranged(self, path)
+        if call.profiled and scope.name:
+            scope._manager = _Ranged(self, scope.name)
         return scope
 
     def _leave_with_care(self) -> None:
@@ -627,6 +629,7 @@ class variable_scope:
         remembered: dict[Any, Any] = call.remembered
         name: str | None = remembered.get(self)
         if name is None:
+            self._check_name()
             assert self._default_name is not None
             if "/" in self._default_name:
                 remembered[BY_PATH] = True
@@ -650,6 +653,7 @@ class variable_scope:
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function: each call of it opens the scope anew."""
         refuse_late(function, "Open the scope inside, around what has no yield or await")
+        self._check_name()
         name_or_scope, default_name, options = self._name_or_scope, self._default_name, self._options or {}
 
         @functools.wraps(function)

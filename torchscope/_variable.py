@@ -78,13 +78,14 @@ def get_variable(
     if options or not scope._settings.plain:
         return _get_variable_with_care(name, shape, dtype, initializer, options)
     try:
-        path = scope._prefix + name
+        spec = scope._node.variables[name]
+        path = spec.path
         variable = call.parameters[path]
         if (
             variable is not None
             and (path not in call.got or scope._reuse)
-            and (shape is None or tuple(shape) == call.shapes[path])
-            and (dtype is None or dtype is call.store.specs[path].dtype)
+            and (shape is None or tuple(shape) == spec.shape)
+            and (dtype is None or dtype is spec.dtype)
             and (initializer is None or callable(initializer))
         ):
             call.got[path] = True

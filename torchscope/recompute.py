@@ -153,7 +153,7 @@ class _Moment:
         call.got = dict(itertools.islice(self.call.got.items(), self.got))
         call.remembered = {**self.remembered, BY_PATH: True}  # names are counted on, from all that was opened before
         base = base_scope(call)
-        base._prefix = self.scope._prefix
+        base._node = call.tree.below(self.scope.name)
         base._reuse, base._settings = self.reuse, self.settings
         base._got_before = self.got
         try:
