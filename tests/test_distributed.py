@@ -104,10 +104,11 @@ def free_port() -> int:
 @pytest.mark.parametrize("wrap", WRAPS)
 @pytest.mark.parametrize("name", MODELS)
 def test_ten_steps_on_two_processes_give_the_losses_of_one(name: str, wrap: str, tmp_path: Path) -> None:
-    torch.manual_seed(0)
     pair = MODELS[name]
-    model, by_hand, _ = pair.make()
-    expected = train(by_hand, inputs_of(pair))
+    with torch.device("cpu"):  # where the processes run
+        torch.manual_seed(0)
+        model, by_hand, _ = pair.make()
+        expected = train(by_hand, inputs_of(pair))
     started = spawn(process, (free_port(), name, wrap, str(tmp_path)), nprocs=2, join=False)
     deadline = time.monotonic() + 90
     try:

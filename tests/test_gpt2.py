@@ -28,7 +28,7 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 @pytest.fixture(scope="module")
 def expected() -> dict[str, Tensor]:
     with np.load(HERE / "expected.npz") as held:
-        return {name: torch.from_numpy(held[name]) for name in held}
+        return {name: torch.from_numpy(held[name]) for name in held}  # on the CPU, as gpt2.load puts the model
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_all_is_loaded_and_the_report_says_how() -> None:
 
 
 def test_a_square_table_of_positions_must_be_told_apart(expected: dict[str, Tensor]) -> None:
-    model = gpt2.GPT2(gpt2.read_hparams(HERE)).build(expected["tokens"])
+    model = gpt2.GPT2(gpt2.read_hparams(HERE), device="cpu").build(expected["tokens"])
     with pytest.raises(checkpoint.CheckpointError, match=r"model/wpe .* may be 'same' or 'dense': say which"):
         checkpoint.load_checkpoint(model, HERE)
 
@@ -175,14 +175,14 @@ def test_a_prompt_is_encoded_and_the_answer_decoded(tmp_path: Path) -> None:
 
 
 def test_random_tokens_are_the_same_by_seed_and_only_the_likeliest(model: gpt2.GPT2) -> None:
-    start = torch.tensor([[1, 2, 3]])
+    start = torch.tensor([[1, 2, 3]], device="cpu")
 
     def drawn(**options: Any) -> list[int]:
         return [int(token) for token in itertools.islice(gpt2.generate(model, start, **options), 10)]
 
     assert drawn(temperature=1.0, seed=1) == drawn(temperature=1.0, seed=1) != drawn(temperature=1.0, seed=2)
     assert drawn(temperature=1.0, top_k=1) == drawn(temperature=0.0)
-    logits, generator = torch.tensor([[0.0, 3.0, 2.0, 1.0]]), torch.Generator().manual_seed(0)
+    logits, generator = torch.tensor([[0.0, 3.0, 2.0, 1.0]], device="cpu"), torch.Generator("cpu").manual_seed(0)
     assert gpt2.chosen(logits, 1e-45, 0, generator).item() == 1
     many = torch.cat([gpt2.chosen(logits, 1.0, 2, generator) for _ in range(300)])
     assert set(many.flatten().tolist()) == {1, 2}

@@ -279,7 +279,7 @@ def test_a_seed_holds_for_initializers_that_return_their_value() -> None:
 
 
 def test_a_seeded_initializer_may_run_another_seeded_module() -> None:
-    inner = ScopedModule(lambda: get_variable("w", [2], initializer=lambda t: t.normal_()), seed=1)
+    inner = ScopedModule(lambda: get_variable("w", [2], initializer=lambda t: t.normal_()), seed=1).build()
     outer = ScopedModule(lambda: get_variable("w", [2], initializer=lambda t: t.copy_(inner())), seed=2)
     assert torch.equal(outer(), inner())
 

@@ -60,7 +60,7 @@ def test_a_tensorflow_model_loads_by_name_with_kernels_turned_round() -> None:
     for path in PATHS:
         array = raw[path].read()
         expected = array.permute(3, 2, 0, 1) if array.dim() == 4 else array
-        assert torch.equal(model.variables[path].detach(), expected)
+        assert torch.equal(model.variables[path].detach().cpu(), expected)
     assert report.complete
     assert {path: how for path, (_, how) in report.loaded.items()} == {
         PATHS[0]: "conv: (5, 5, 3, 8) -> (8, 3, 5, 5)",
@@ -79,7 +79,7 @@ def test_averages_are_taken_on_request() -> None:
     model = filters()
     report = load_checkpoint(model, FILTERS, prefer_ema=True)
     raw = open_checkpoint(FILTERS)
-    assert torch.equal(model.variables[PATHS[1]].detach(), raw[f"{PATHS[1]}/ExponentialMovingAverage"].read())
+    assert torch.equal(model.variables[PATHS[1]].detach().cpu(), raw[f"{PATHS[1]}/ExponentialMovingAverage"].read())
     assert report.loaded[PATHS[1]][0] == f"{PATHS[1]}/ExponentialMovingAverage"
     assert report.skipped[PATHS[1]] == "its moving average is taken"
 
@@ -154,13 +154,13 @@ def test_axes_come_in_the_order_of_the_variable(how: str, tmp_path: Path) -> Non
     array, shape, layout, expected = LAYOUTS[how]
     model = made({"a/w": shape})
     load_checkpoint(model, saved(tmp_path, {"a/w": array}), layout=layout)
-    assert np.array_equal(model.variables["a/w"].detach().numpy(), expected)
+    assert np.array_equal(model.variables["a/w"].detach().cpu().numpy(), expected)
 
 
 def test_depthwise_kernels_give_the_numbers_of_one_convolution_per_channel(tmp_path: Path) -> None:
     kernel, x = torch.rand(3, 3, 4, 2), torch.rand(1, 4, 6, 6)
     model = made({"w": [8, 1, 3, 3]})
-    load_checkpoint(model, saved(tmp_path, {"w": kernel.numpy()}))
+    load_checkpoint(model, saved(tmp_path, {"w": kernel.cpu().numpy()}))
     found = F.conv2d(x, model.variables["w"], groups=4)
     for channel in range(4):
         for k in range(2):
@@ -173,7 +173,7 @@ def test_lstm_gates_give_the_numbers_of_tensorflows_cell(tmp_path: Path) -> None
     i, j, f, o = (torch.cat([x, h], 1) @ kernel + bias).chunk(4, 1)  # BasicLSTMCell, with forget_bias=0
     c_new = c * f.sigmoid() + i.sigmoid() * j.tanh()
     model = made({"kernel": [8, 5], "bias": [8]})
-    load_checkpoint(model, saved(tmp_path, {"kernel": kernel.numpy(), "bias": bias.numpy()}), layout="lstm")
+    load_checkpoint(model, saved(tmp_path, {"kernel": kernel.cpu().numpy(), "bias": bias.cpu().numpy()}), layout="lstm")
     cell = nn.LSTMCell(3, 2)
     with torch.no_grad():
         cell.weight_ih.copy_(model.variables["kernel"][:, :3])
@@ -275,7 +275,7 @@ def test_floating_dtypes_are_converted_to_the_variables() -> None:
     model = filters(torch.bfloat16)
     report = load_checkpoint(model, FILTERS)
     assert report.loaded[PATHS[1]][1] == "float32 -> bfloat16"
-    assert torch.equal(model.variables[PATHS[1]].detach(), open_checkpoint(FILTERS)[PATHS[1]].read().bfloat16())
+    assert torch.equal(model.variables[PATHS[1]].detach().cpu(), open_checkpoint(FILTERS)[PATHS[1]].read().bfloat16())
 
 
 # Names -------------------------------------------------------------------------------------------------------------
@@ -425,7 +425,9 @@ def test_layers_of_get_module_load_by_their_parameters_names(tmp_path: Path) -> 
     file = saved(tmp_path, {"dense/kernel": numbers(3, 2), "dense/bias": np.ones(2)})
     report = load_checkpoint(model, file, rename={"/kernel$": ".weight", "/bias$": ".bias"})
     assert report.complete
-    assert np.array_equal(dict(model.named_parameters())["variables.dense.weight"].detach().numpy(), numbers(3, 2).T)
+    assert np.array_equal(
+        dict(model.named_parameters())["variables.dense.weight"].detach().cpu().numpy(), numbers(3, 2).T
+    )
 
 
 def test_a_variable_in_parts_takes_the_whole_array(tmp_path: Path) -> None:
@@ -441,9 +443,9 @@ def test_a_variable_in_parts_takes_the_whole_array(tmp_path: Path) -> None:
     report = load_checkpoint(model, HERE / "partitioned.ckpt", {"rows": "rows", "whole": "whole"})
     assert report.loaded["rows"] == ("rows", "dense: (7, 3) -> (3, 7), in 3 parts")
     raw = open_checkpoint(HERE / "partitioned.ckpt")
-    parts = [model.variables[f"rows/part_{n}"].detach() for n in range(3)]
+    parts = [model.variables[f"rows/part_{n}"].detach().cpu() for n in range(3)]
     assert torch.equal(torch.cat(parts, 1), raw["rows"].read().T)
-    np.savez(tmp_path / "parts.npz", **{path: v.detach().numpy() for path, v in model.variables.items()})
+    np.savez(tmp_path / "parts.npz", **{path: v.detach().cpu().numpy() for path, v in model.variables.items()})
     assert load_checkpoint(model, tmp_path / "parts.npz", layout="same").complete
 
 

@@ -256,8 +256,13 @@ def onnx(pair: Pair) -> None:
         program = torch.onnx.export(scoped, x, dynamo=True, verbose=False)
     assert program is not None
     session = runtime.InferenceSession(program.model_proto.SerializeToString())
-    given = {node.name: t.numpy() for node, t in zip(session.get_inputs(), x, strict=True)}
-    same([torch.from_numpy(a) for a in session.run(None, given)], outputs(by_hand, x), rtol=1e-3, atol=1e-5)
+    given = {node.name: t.cpu().numpy() for node, t in zip(session.get_inputs(), x, strict=True)}
+    same(
+        [torch.from_numpy(a) for a in session.run(None, given)],
+        [y.cpu() for y in outputs(by_hand, x)],
+        rtol=1e-3,
+        atol=1e-5,
+    )
 
 
 def jit_trace(pair: Pair) -> None:

@@ -76,8 +76,13 @@ def test_sixteen_threads_run_one_module_while_others_build_copy_and_save() -> No
 
     def grow() -> None:
         growing = ScopedModule(network, seed=0)
+
+        def build_it() -> None:
+            with torch.device(device):
+                growing.build(x)
+
         with ThreadPoolExecutor(4) as four:
-            runs = [four.submit(lambda: growing.build(x)) for _ in range(4)]
+            runs = [four.submit(build_it) for _ in range(4)]
             for one in runs:
                 one.result()
         assert torch.equal(growing(x), expected)

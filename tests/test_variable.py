@@ -340,6 +340,8 @@ def request(**changes: Any) -> Request:
 )
 def test_placement_on_cuda_is_right_also_where_there_is_none(module: str | None, asked: str | None, index: int) -> None:
     """On fake tensors: the store's own tensor, and the refusal to keep it."""
+    if torch.cuda.is_available() and index >= torch.cuda.device_count():
+        pytest.skip("one real device, and no fake second one beside it")
     store = VariableStore("test", seed=None, device=module and torch.device(module), dtype=None)
     with FakeTensorMode(), torch.no_grad():
         tensor = store._empty(request(device=asked and torch.device(asked)), (2,), torch.float16)
@@ -373,7 +375,7 @@ AGREE: list[dict[str, Any]] = [
     {"dtype": torch.float32},
     {"shape": [2, 3], "dtype": torch.float32, "initializer": zeros_initializer()},
     {"initializer": torch.zeros(5)},  # as in TensorFlow, the constant of a variable that exists is not looked at
-    {"trainable": False, "regularizer": lambda w: w, "collections": ["x"]},  # these belong to the creation
+    {"trainable": False, "regularizer": abs, "collections": ["x"]},  # these belong to the creation
 ]
 
 

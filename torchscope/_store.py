@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from . import _names
-from ._initialize import fill, gives_value, plain_mode, settle, stream_of, value_of
+from ._initialize import fill, gives_value, plain_mode, reset_module, settle, value_of
 from ._parameter_dict import PathParameterDict, UnbuiltParameters, spec_of_tensor, tensors_of
 from ._request import Request
 from ._spec import VariableSpec, caller, shared
@@ -284,7 +284,7 @@ class VariableStore(PathParameterDict):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.provisional |= {path for path, spec in self.specs.items() if spec.lost_callables}
 
     # Everything at once
@@ -412,11 +412,7 @@ class VariableStore(PathParameterDict):
                 else:
                     fill(variable.detach(), spec.path, spec.initializer, self.seed)
             for path in self.module_made_at:
-                with stream_of(path, self.seed):
-                    for module in self._modules[path].modules():  # type: ignore[union-attr]
-                        reset: Any = getattr(module, "reset_parameters", None)
-                        if reset is not None:
-                            reset()
+                reset_module(cast(nn.Module, self._modules[path]), path, self.seed)
 
 
 def take_back(store: VariableStore, path: str | None, undo: Callable[[], None] | None) -> None:
