@@ -6,6 +6,7 @@ import contextlib
 import copy
 import gc
 import io
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Generator
@@ -97,6 +98,34 @@ def test_sixteen_threads_run_one_module_while_others_build_copy_and_save() -> No
         finally:
             stop.set()
         assert all(runner.result(timeout=60) >= 20 for runner in runners)
+
+
+def test_threads_run_a_module_while_another_puts_variables_beside_its_own_and_takes_them_back() -> None:
+    device = torch.get_default_device()
+    x = torch.linspace(-1, 1, 4)
+    model = ScopedModule(network, seed=0).build(x)
+    expected = model(x).detach()
+    extra = torch.nn.Parameter(torch.ones(4))
+    stop = threading.Event()
+
+    def run() -> None:
+        with torch.device(device):
+            while not stop.is_set():
+                assert torch.equal(model(x), expected)
+
+    interval = sys.getswitchinterval()
+    with ThreadPoolExecutor(4) as pool:
+        runners = [pool.submit(run) for _ in range(4)]
+        sys.setswitchinterval(1e-6)
+        try:
+            for _ in range(5000):
+                model.variables["layer/dense/extra"] = extra
+                del model.variables["layer/dense/extra"]
+        finally:
+            sys.setswitchinterval(interval)
+            stop.set()
+        for runner in runners:
+            runner.result(timeout=60)
 
 
 def holding(name: str, log: list[tuple[str, str]]) -> Generator[None, None, None]:

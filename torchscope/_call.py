@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd import profiler as _profiler
 from torch.compiler import is_dynamo_compiling
 
-from ._path_tree import TracedPath
+from ._path_tree import OUTSIDE, TracedNode
 from ._store import Undo, VariableStore, take_back
 from ._tracing import tracer
 
@@ -24,6 +24,7 @@ class Call:
     """
 
     __slots__ = (
+        "careful",
         "collected",
         "counts",
         "got",
@@ -64,11 +65,12 @@ class Call:
         if store.provisional:  # their first get leaves the short way and completes the declaration
             self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
         if is_dynamo_compiling():
-            self.tree: Any = TracedPath("", self.parameters, store.specs)
+            self.tree: Any = TracedNode("", self.parameters, store.specs)
             self.profiled = False
         else:
-            self.tree = store.tree or store.grown_tree()
+            self.tree = store.tree
             self.profiled = _profiler._is_profiler_enabled and tracer() is None
+        self.careful = self.profiled  # whether scopes are entered the long way
 
     def start_building(self, *, sets_built: bool) -> None:
         """Allow this call to create variables, unless something is tracing."""
@@ -80,6 +82,8 @@ class Call:
         self.kept = []
         # Every get of a building call goes the long way, under the store's lock, since what it creates may be undone.
         self.parameters = _NOTHING
+        self.tree = self.tree or OUTSIDE
+        self.careful = True
         with self.store.lock:
             self.store.building_calls.append(self)
 

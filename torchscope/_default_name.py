@@ -17,7 +17,9 @@ BY_PATH = object()  # what a call remembers once a scope was entered by a scope 
 class Entry(Protocol):
     """A scope as it was entered."""
 
-    _node: Any  # of the tree of paths; its ``prefix`` is "" or "a/b/"
+    @property
+    def _prefix(self) -> str: ...  # "" or "a/b/"
+
     _parent: Any  # the scope that was open around it
     _previous: Any  # the scope entered before it in this call
 
@@ -50,10 +52,10 @@ class Children:
     def unique(self, last: Entry, default_name: str) -> str:
         """``default_name``, with an index if needed; ``last`` was entered last."""
         scope, read, free = self._scope, self._read, self._free
-        start, self._read = len(scope._node.prefix), last
+        start, self._read = len(scope._prefix), last
         while last is not read:
             if last._parent is scope:
-                free.setdefault(last._node.prefix[start:-1], 1)
+                free.setdefault(last._prefix[start:-1], 1)
             last = last._previous
         if default_name not in free:
             return default_name
@@ -80,7 +82,7 @@ class Counts:
     def unique(self, last: Entry, current: Entry, default_name: str) -> str:
         """``default_name``, with an index if needed, to be opened in ``current``; ``last`` was entered last."""
         self._read_up_to(last, current)
-        parent = self._node(current._node.prefix)
+        parent = self._node(current._prefix)
         name, node = default_name, self._find(parent, default_name)
         if node is None or not node.count:
             return name
@@ -108,7 +110,7 @@ class Counts:
             entry = entry._previous
         for entry in reversed(unread):
             self._close_down_to(entry._parent)
-            node = self._node(entry._node.prefix)
+            node = self._node(entry._prefix)
             self._set(node, "count", node.count + 1)
             self._open.append((entry, len(self._journal)))
         self._read = last
@@ -121,8 +123,8 @@ class Counts:
                 while len(self._journal) > mark:
                     node, attribute, value = self._journal.pop()
                     setattr(node, attribute, value)
-            elif entry._node.prefix:
-                self._set(self._node(entry._node.prefix), "children", {})
+            elif entry._prefix:
+                self._set(self._node(entry._prefix), "children", {})
 
     def _set(self, node: _Node, attribute: str, value: Any) -> None:
         if any(entry._jumped() for entry, _ in self._open[1:]):

@@ -27,6 +27,8 @@ def check(name: object) -> str:
     >>> check("conv1/weights")
     'conv1/weights'
     """
+    if isinstance(name, str) and name.isidentifier():
+        return name
     if not isinstance(name, str):
         raise InvalidNameError.of(name, f"it is of type {type(name).__name__}, not a string")
     if not name:

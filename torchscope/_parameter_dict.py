@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Self
 from torch import Tensor, nn
 
 from . import _names
-from ._path_tree import PathNode
+from ._path_tree import PathNode, tree_of
 from ._spec import Kind, Specs, VariableSpec
 from .errors import NotBuiltError
 
@@ -59,14 +59,14 @@ class PathParameterDict(nn.ParameterDict):
     """
 
     specs: dict[str, VariableSpec]
-    tree: PathNode | None  # the specs again, as scopes find them; None: to be grown
+    tree: PathNode | None  # the specs as scopes find them; None: to be grown when a call starts that needs it
 
     def __init__(self, owner: str) -> None:
         super().__init__()
         self.owner = owner  # the root's name in messages
         self.built = False
         self.specs = Specs()
-        self.tree = PathNode("")
+        self.tree = None
         self.module_made_at: dict[str, str] = {}  # the modules of get_module, by path: where in the code
         self._keys = self.specs  # type: ignore[assignment]  # one table of contents for the base and for us
         self._parameters = UnbuiltParameters(owner)
@@ -84,9 +84,9 @@ class PathParameterDict(nn.ParameterDict):
     def put(self, spec: VariableSpec, tensor: Tensor) -> None:
         """Let ``spec.path`` be this tensor, declared so."""
         path = spec.path
-        self.specs[path] = spec
-        if self.tree is not None:
-            self.tree.put(spec)
+        if self.specs.get(path) is not spec:
+            self._clear_tree()
+            self.specs[path] = spec
         if spec.kind == "parameter":
             if isinstance(self._parameters, UnbuiltParameters):
                 self._parameters = {}
@@ -104,8 +104,7 @@ class PathParameterDict(nn.ParameterDict):
             self._parameters = {}
         self._modules[path] = module
         self.module_made_at[path] = made_at
-        if self.tree is not None:
-            self.tree.grow(path)
+        self._clear_tree()
 
     def drop(self, path: str) -> None:
         """Forget ``path``."""
@@ -115,22 +114,20 @@ class PathParameterDict(nn.ParameterDict):
         self._buffers.pop(path, None)
         self._non_persistent_buffers_set.discard(path)
         self.specs.pop(path, None)
-        if self.tree is not None:
-            self.tree.drop(path)
+        self._clear_tree()
         if not self.specs and not self.module_made_at and not self.built:
             self._parameters = UnbuiltParameters(self.owner)
 
     def grown_tree(self) -> PathNode:
-        """The tree, grown first if this is a copy, or came from a file."""
+        """The tree, of all that is there now."""
         with self.lock:
-            if self.tree is None:
-                tree = PathNode("")
-                for spec in self.specs.values():
-                    tree.put(spec)
-                for path in self.module_made_at:
-                    tree.grow(path)
-                self.tree = tree
+            self.tree = tree_of(self.specs.values(), self.module_made_at)
             return self.tree
+
+    def _clear_tree(self) -> None:
+        tree, self.tree = self.tree, None
+        if tree is not None:  # a call that is running may be in it
+            tree.clear()
 
     # The mapping: the base does the rest with these three
 
@@ -150,7 +147,8 @@ class PathParameterDict(nn.ParameterDict):
             value = nn.Parameter(value, requires_grad=value.is_floating_point() or value.is_complex())
         spec = spec_of_tensor(key, value)
         if known is not None:  # what was declared of it beside its shape and dtype stays
-            spec = replace(known, shape=spec.shape, dtype=spec.dtype, kind=spec.kind)
+            same = (known.shape, known.dtype, known.kind) == (spec.shape, spec.dtype, spec.kind)
+            spec = known if same else replace(known, shape=spec.shape, dtype=spec.dtype, kind=spec.kind)
         with self.lock:
             self.put(spec, value)
 

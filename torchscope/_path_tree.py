@@ -1,76 +1,107 @@
-"""The paths of a store as a tree, which scopes walk down by names: no path is put together on the way to a variable."""
+"""The paths of a store as a tree, which scopes walk down by names: no path is put together on the way to a variable.
+
+A tree is as the store is, or empty: it is grown when a call first needs it, and cleared when the store changes. What is
+not in it is found by its path.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 
 from ._spec import VariableSpec
 
+_NOTHING: dict[str, Any] = {}  # shared by all who have nothing
+
 
 class PathNode:
-    """A path that variables lie below.
+    """A path that variables lie below: where its scope finds the scopes inside, and what its variables are."""
 
-    A scope that is open here finds the scopes inside by their names, and the variables by theirs. What is not in the
-    tree, because nothing lies below it yet, is a node of its own: its scope works all the same, by paths, more slowly.
-    """
+    __slots__ = ("_below", "_length", "names", "scopes", "specs")
 
-    __slots__ = ("prefix", "scopes", "variables")
+    def __init__(self, below: str, length: int) -> None:
+        self._below = below  # a path that begins with the prefix; it is there already, so it takes no memory
+        self._length = length  # of the prefix
+        self.scopes: dict[str, PathNode] = _NOTHING
+        self.names: dict[str, int] = _NOTHING  # of the variables that lie right here, to their numbers
+        self.specs: tuple[VariableSpec, ...] = ()  # by number
 
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix  # what stands before a name here: "" or "a/b/"
-        self.scopes: dict[str, PathNode] = {}
-        self.variables: dict[str, VariableSpec] = {}
+    def clear(self) -> None:
+        """Forget all that is below, also for the scopes that are there."""
+        nodes = [self]
+        while nodes:
+            node = nodes.pop()
+            nodes += node.scopes.values()
+            node.scopes, node.names, node.specs = _NOTHING, _NOTHING, ()
+
+    @property
+    def prefix(self) -> str:
+        """What stands before a name here: ``""`` or ``"a/b/"``."""
+        return self._below[: self._length]
 
     def below(self, path: str) -> PathNode:
-        """The node of a path inside, in the tree or one of its own; ``""`` is this one."""
+        """The node of a path inside, or :data:`OUTSIDE`; ``""`` is this one."""
         node = self
         for name in path.split("/") if path else ():
             inside = node.scopes.get(name)
             if inside is None:
-                return PathNode(f"{self.prefix}{path}/")
+                return OUTSIDE
             node = inside
         return node
 
-    def grow(self, path: str) -> PathNode:
-        """The node that ``path``, a variable or a module, lies in, from here; made where there is none."""
-        node = self
-        for name in path.split("/")[:-1]:
-            inside = node.scopes.get(name)
-            if inside is None:
-                inside = node.scopes[name] = PathNode(f"{node.prefix}{name}/")
-            node = inside
-        return node
 
-    def put(self, spec: VariableSpec) -> None:
-        """Let its path lead to this declaration."""
-        self.grow(spec.path).variables[spec.path.rpartition("/")[2]] = spec
-
-    def drop(self, path: str) -> None:
-        """Forget a path, and the nodes that nothing lies below any more."""
-        *scopes, name = path.split("/")
-        way = [self]
-        for scope in scopes:
-            way.append(way[-1].scopes.get(scope) or PathNode(""))
-        way[-1].variables.pop(name, None)
-        while scopes and not way[-1].scopes and not way[-1].variables:
-            way.pop()
-            way[-1].scopes.pop(scopes.pop(), None)
+OUTSIDE = PathNode("", 0)
+"""Where a scope is that no variable lies below, or not yet: it works by paths."""
 
 
-class TracedPath:
-    """A path while ``torch.compile`` traces, in the place of a node and of a declaration.
+def tree_of(specs: Iterable[VariableSpec], modules: Iterable[str]) -> PathNode:
+    """The tree of these declarations. Modules are found elsewhere, but their scopes are in it too."""
+    root = PathNode("", 0)
+    found: dict[PathNode, list[VariableSpec]] = {}
+    for spec in specs:
+        found.setdefault(_grown(root, spec.path), []).append(spec)
+    for node, here in found.items():
+        names = tuple(spec.path[node._length :] for spec in here)
+        node.names = _shared_numbers(names) if len(names) < 20 else _numbers(names)
+        node.specs = tuple(here)
+    for path in modules:
+        _grown(root, path)
+    return root
+
+
+def _grown(node: PathNode, path: str) -> PathNode:
+    """The node that ``path`` lies in."""
+    for name in path.split("/")[:-1]:
+        inside = node.scopes.get(name)
+        if inside is None:
+            inside = PathNode(path, node._length + len(name) + 1)
+            if node.scopes is _NOTHING:
+                node.scopes = {}
+            node.scopes[name] = inside
+        node = inside
+    return node
+
+
+def _numbers(names: tuple[str, ...]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(names)}
+
+
+_shared_numbers = functools.lru_cache(_numbers)  # most scopes have the names of other scopes
+
+
+class TracedNode:
+    """A path while ``torch.compile`` traces: what stands for a node, for what it leads to, and for a declaration.
 
     The compiled code checks every tensor that it uses anyway; each step through a tree, and each declared shape, would
     be one thing more to check.
     """
 
-    def __init__(self, path: str, parameters: Mapping[str, Any], specs: Mapping[str, VariableSpec]) -> None:
+    def __init__(self, path: str, parameters: Mapping[str, Any], declared: Mapping[str, VariableSpec]) -> None:
         self.path = path
-        self.parameters = parameters
-        self.specs = specs
+        self._parameters, self._declared = parameters, declared
 
     @property
     def prefix(self) -> str:
@@ -78,27 +109,29 @@ class TracedPath:
         return self.path and self.path + "/"
 
     @property
-    def scopes(self) -> TracedPath:
+    def scopes(self) -> TracedNode:
         """The paths inside, by name."""
         return self
 
-    variables = scopes
+    names = specs = scopes
 
-    def __getitem__(self, name: Any) -> TracedPath:
+    def __getitem__(self, name: Any) -> TracedNode:
+        if isinstance(name, TracedNode):  # the number of a variable
+            return name
         if type(name) is not str or not name.isidentifier():
             raise KeyError(name)  # the long way knows what it may mean
         return self.below(name)
 
-    def below(self, path: str) -> TracedPath:
-        """A path inside; ``""`` is this one."""
-        return TracedPath(self.prefix + path, self.parameters, self.specs) if path else self
+    def below(self, path: str) -> TracedNode:
+        """As that of a node."""
+        return TracedNode(self.prefix + path, self._parameters, self._declared) if path else self
 
     @property
     def shape(self) -> tuple[int, ...]:
         """That of the tensor."""
-        return self.parameters[self.path].shape  # type: ignore[no-any-return]
+        return self._parameters[self.path].shape  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> torch.dtype:
         """That of the declaration."""
-        return self.specs[self.path].dtype
+        return self._declared[self.path].dtype

@@ -18,7 +18,7 @@ from ._call import Call
 from ._default_name import BY_PATH, Children, Counts
 from ._getter import ask
 from ._op_names import OpNames
-from ._path_tree import PathNode, TracedPath
+from ._path_tree import OUTSIDE, PathNode, TracedNode
 from ._request import (
     SETTINGS,
     DeviceLike,
@@ -96,13 +96,15 @@ class VariableScope:
         "_manager",
         "_node",
         "_original",
+        "_own_prefix",
         "_parent",
         "_previous",
         "_reuse",
         "_settings",
     )
 
-    _node: PathNode | TracedPath  # where it is in the tree of paths
+    _node: PathNode | TracedNode  # where it is in the tree of paths
+    _own_prefix: str  # of a scope that is outside the tree
     _reuse: Reuse
     _settings: Settings
     _call: Call
@@ -118,7 +120,12 @@ class VariableScope:
     @property
     def name(self) -> str:
         """The path of the scope, ``"a/b"``; ``""`` at the root."""
-        return self._node.prefix[:-1]
+        return self._prefix[:-1]
+
+    @property
+    def _prefix(self) -> str:
+        """What stands before the name of a variable: ``""`` or ``"a/b/"``."""
+        return self._own_prefix if self._node is OUTSIDE else self._node.prefix
 
     @property
     def original_name_scope(self) -> str:
@@ -298,7 +305,8 @@ class _Remembered(VariableScope):
         while first._jumped():
             first = first._opened_by()._name_or_scope
         self._first = first._first if isinstance(first, _Remembered) else first
-        self._node, self._reuse, self._settings = scope._node, scope._reuse, scope._settings
+        self._node, self._own_prefix = OUTSIDE, scope._prefix
+        self._reuse, self._settings = scope._reuse, scope._settings
         self._call = self._first._call
         self._manager = self._parent = self._previous = None
 
@@ -310,7 +318,7 @@ class _Remembered(VariableScope):
 
 def _closed_scope(name: str, reuse: Reuse, settings: dict[str, Any]) -> VariableScope:
     scope = _Entered()
-    scope._node, scope._reuse = PathNode(with_slash(name)), reuse
+    scope._node, scope._own_prefix, scope._reuse = OUTSIDE, with_slash(name), reuse
     scope._settings = Settings().replace(**settings)
     scope._manager = scope._parent = scope._previous = None
     scope._original = with_slash(name)
@@ -373,7 +381,10 @@ _ended = _ended_scope()  # the innermost scope of every call that is over
 def base_scope(call: Call) -> VariableScope:
     """The empty scope at the bottom of a call, which is now this thread's."""
     base = call.last = call.scope = _Entered()
+    if call.tree is None:
+        call.tree = call.store.grown_tree()
     base._node = call.tree
+    base._own_prefix = ""
     base._reuse = False
     base._settings = _no_settings
     base._call = call
@@ -381,6 +392,13 @@ def base_scope(call: Call) -> VariableScope:
     base._parent = base._previous = base._manager = None
     thread.call = call
     return base
+
+
+def place(scope: VariableScope, node: PathNode | TracedNode, prefix: str, path: str) -> None:
+    """Put a scope at a path below a node, or outside the tree where the tree does not reach."""
+    scope._node = node.below(path)
+    if scope._node is OUTSIDE:
+        scope._own_prefix = prefix + with_slash(path)
 
 
 def leave_call(call: Call) -> None:
@@ -394,7 +412,7 @@ def leave_call(call: Call) -> None:
         thread.call = call.outer
     # The scopes of the call know the call: let it forget them, and nothing is left for the garbage collector. What
     # finds the call all the same, in a thread that did not leave it, is sent the long way.
-    call.scope, call.profiled = _ended, True
+    call.scope, call.careful = _ended, True
     call.last = call.counts = call.op_names = call.remembered = None
 
 
@@ -520,7 +538,7 @@ class variable_scope:
 
     def __enter__(self) -> VariableScope:
         call = thread.call
-        if self._options or call is None or call.profiled:
+        if self._options or call is None or call.careful:
             return self._enter_with_care()
         outer = call.scope
         name = self._name_or_scope
@@ -586,18 +604,18 @@ class variable_scope:
         call, name = outer._call, self._name_or_scope
         if isinstance(name, VariableScope):
             call.remembered[BY_PATH] = True
-            origin, node = name, call.tree.below(name.name)
+            origin, node, prefix, name = name, call.tree, "", name.name
         elif name is None:
-            node = outer._node.below(self._unique_name(call, outer))
+            node, prefix, name = outer._node, outer._prefix, self._unique_name(call, outer)
         elif name or not outer.name:
             if not name or "/" in name:
                 call.remembered[BY_PATH] = True
-            node = outer._node.below(name)
+            node, prefix = outer._node, outer._prefix
         else:
             problem = f"it is empty, and the root can be opened so only at the root, not inside '{outer.name}'"
             raise InvalidNameError.of(name, problem)
         scope = _Entered()
-        scope._node = node
+        place(scope, node, prefix, name)
         scope._reuse, scope._settings = origin._reuse, origin._settings
         if self._options:
             scope._reuse = self._options.get("reuse") or origin._reuse

@@ -122,7 +122,7 @@ class Template:
         outer = innermost("make_template(create_scope_now_=True)")
         with self._manager(auxiliary_name_scope=False) as scope:
             # TensorFlow opens no name scope here, and takes the relative name for the original one.
-            scope._original = scope.name.removeprefix(outer._node.prefix)
+            scope._original = scope.name.removeprefix(outer._prefix)
             self._remember(_State(scope))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

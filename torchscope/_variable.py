@@ -78,7 +78,8 @@ def get_variable(
     if options or not scope._settings.plain:
         return _get_variable_with_care(name, shape, dtype, initializer, options)
     try:
-        spec = scope._node.variables[name]
+        node = scope._node
+        spec = node.specs[node.names[name]]
         path = spec.path
         variable = call.parameters[path]
         if (
@@ -90,7 +91,7 @@ def get_variable(
         ):
             call.got[path] = True
             return variable
-    except (KeyError, TypeError):
+    except (LookupError, TypeError):
         pass  # a path that is not there, a name that is no string, a shape that is one int
     return _get_variable_with_care(name, shape, dtype, initializer, options)
 

@@ -25,6 +25,7 @@ from ._scope import (
     current_scope,
     innermost,
     leave_call,
+    place,
     thread,
     variable_scope,
 )
@@ -153,7 +154,7 @@ class _Moment:
         call.got = dict(itertools.islice(self.call.got.items(), self.got))
         call.remembered = {**self.remembered, BY_PATH: True}  # names are counted on, from all that was opened before
         base = base_scope(call)
-        base._node = call.tree.below(self.scope.name)
+        place(base, call.tree, "", self.scope.name)
         base._reuse, base._settings = self.reuse, self.settings
         base._got_before = self.got
         try:

@@ -150,10 +150,11 @@ WIDTH, HEADS, LAYERS, VOCABULARY = 16, 2, 2, 11
 
 
 def layer_norm(x: Tensor, name: str) -> Tensor:
+    width = x.shape[-1:]
     with variable_scope(name):
-        scale = get_variable("kernel", [x.shape[-1]], initializer=ones_initializer())
-        shift = get_variable("bias", [x.shape[-1]], initializer=zeros_initializer())
-    return F.layer_norm(x, x.shape[-1:], scale, shift)
+        scale = get_variable("kernel", width, initializer=ones_initializer())
+        shift = get_variable("bias", width, initializer=zeros_initializer())
+    return F.layer_norm(x, width, scale, shift)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
