@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -62,6 +63,14 @@ def test_inspect_shows_a_tree_of_scopes_with_their_sums(capsys: pytest.CaptureFi
         ("    ", "weights"),
     ]
     assert out.splitlines()[-1] == "6 arrays, 1,824 elements, 7,296 bytes"
+
+
+def test_the_tree_is_as_the_porting_page_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "porting.md").read_text().splitlines()
+    at = next(n for n, line in enumerate(page) if line.startswith("`torchscope inspect") and line.endswith("prints"))
+    shown = [line[4:] for line in itertools.takewhile(lambda line: line.startswith("    "), page[at + 2 :])]
+    _, out, _ = ran(capsys, *page[at].split("`")[1].split()[1:])
+    assert [line.rstrip() for line in out.splitlines()] == shown
 
 
 def test_inspect_takes_names_of_any_depth(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
