@@ -113,8 +113,8 @@ KIND_RULE = (
     "buffers), or choose another name."
 )
 NESTING_RULE = (
-    "Scopes close in the reverse order of opening, in the thread that opened them. A generator or coroutine that holds "
-    "a scope open while others run breaks this: close the scope before every yield or await."
+    "Open scopes by `with`. They close in the reverse order, in the thread that opened them. A generator or coroutine "
+    "that holds a scope open while others run breaks this: close the scope before every yield or await."
 )
 INACTIVE = (
     " needs a module that owns the variables, and none is active in this thread.\nCall it inside the forward of a "
@@ -197,7 +197,8 @@ CASES: dict[str, tuple[Callable[[], Any], type[ScopeError], type[Exception], str
         again("wx", [1]),
         errors.VariableNotFoundError,
         ValueError,
-        "'net/wx' does not exist in ScopedModule(forward), and its scope has reuse=True, which never creates.\nThe "
+        "'net/wx' does not exist in ScopedModule(forward), and its scope shares (reuse=True, or reuse_variables()), "
+        "which never creates.\nThe "
         "nearest existing paths: 'net/w'.\nTo create it, get it first in a scope without reuse, or open the scope "
         "with reuse=AUTO_REUSE.",
     ),

@@ -169,7 +169,8 @@ class VariableNotFoundError(ScopeError, ValueError):
     @classmethod
     def of_reuse(cls, path: str, owner: str, nearest: Iterable[str]) -> Self:
         return cls._said(
-            f"'{path}' does not exist in {owner}, and its scope has reuse=True, which never creates.",
+            f"'{path}' does not exist in {owner}, and its scope shares (reuse=True, or reuse_variables()), "
+            "which never creates.",
             _nearest(nearest),
             "To create it, get it first in a scope without reuse, or open the scope with reuse=AUTO_REUSE.",
             path=path,
@@ -367,8 +368,9 @@ class ScopeNestingError(ScopeError, RuntimeError):
         found = f"the innermost open scope is {innermost}" if innermost else "no scope is open in this thread"
         return cls._said(
             f"Cannot leave {leaving}: {found}.",
-            "Scopes close in the reverse order of opening, in the thread that opened them. A generator or coroutine "
-            "that holds a scope open while others run breaks this: close the scope before every yield or await.",
+            "Open scopes by `with`. They close in the reverse order, in the thread that opened them. A generator or "
+            "coroutine that holds a scope open while others run breaks this: close the scope before every yield or "
+            "await.",
         )
 
 
