@@ -113,3 +113,23 @@ def test_what_changes_during_a_call_is_found_as_it_is_now() -> None:
     model()
     model.fn = lambda: (get_variable("a/w", [5]), get_variable("a/u", [1]))
     assert [v.numel() for v in model()] == [5, 1]
+
+
+def test_there_is_one_tree_that_all_calls_walk_until_something_changes() -> None:
+    model = ScopedModule(lambda: get_variable("a/w", [2])).build()
+    store = model.variables
+    tree = store.grown_tree()
+    assert store.grown_tree() is tree  # also where two threads found none and both ask for it
+    model()
+    assert store.tree is tree
+    model.variables["b"] = torch.nn.Parameter(torch.ones(1))
+    assert store.tree is None
+    assert paths_in(tree) == []
+
+
+def test_what_was_loaded_and_not_declared_yet_is_not_in_the_tree() -> None:
+    model = ScopedModule(lambda: get_variable("w", [2]))
+    model.load_state_dict({"variables.w": torch.ones(2), "variables.v": torch.ones(2)})
+    assert paths_in(model.variables.grown_tree()) == []
+    model()
+    assert paths_in(model.variables.grown_tree()) == ["w"]

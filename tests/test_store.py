@@ -408,3 +408,26 @@ def test_kinds_are_checked_for_loaded_variables_that_are_declared() -> None:
     model.fn = lambda: get_buffer("w", [2])
     with pytest.raises(VariableKindError):
         model()
+
+
+def test_assign_leaves_a_buffer_a_buffer_whatever_it_is_given() -> None:
+    model = ScopedModule(lambda: get_buffer("mean", [2])).build()
+    model.load_state_dict({"variables.mean": nn.Parameter(torch.ones(2))}, assign=True)
+    assert not list(model.parameters())
+    assert type(model()) is torch.Tensor
+    assert model().tolist() == model.state_dict()["variables.mean"].tolist() == [1.0, 1.0]
+
+
+def test_a_variable_that_a_call_replaces_is_got_as_it_is_now_although_others_were_never_got() -> None:
+    source = ScopedModule(lambda: [get_variable(name, [2]) for name in ("a", "b", "unused")]).build()
+
+    def forward() -> Any:
+        get_variable("a", [2])
+        model.variables["b"] = nn.Parameter(torch.full((2,), 9.0))
+        return get_variable("b", [2])
+
+    model = ScopedModule(forward)
+    model.load_state_dict(source.state_dict())
+    model.build()
+    assert model() is model.variables["b"]
+    assert model.variables["b"].tolist() == [9.0, 9.0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torchscope import (
     AUTO_REUSE,
     ArgumentTypeError,
+    InitializerError,
     InvalidNameError,
     NoActiveModuleError,
     ScopedModule,
@@ -256,3 +258,117 @@ def test_a_module_instead_of_what_makes_one_is_refused() -> None:
     linear = nn.Linear(4, 2)
     with pytest.raises(ArgumentTypeError, match=r"It is a module already: get_module\('l', Linear, \.\.\.\) makes it"):
         ScopedModule(lambda: get_module("l", linear)).build()
+
+
+# Filled anew
+
+
+def head(inputs: int, outputs: int) -> nn.Module:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.zeros_(layer.weight)
+    return layer
+
+
+class Filled(nn.Module):
+    """A module whose own initialization comes after that of its parts, and a parameter that only it knows of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = nn.Linear(4, 4)
+        self.own = nn.Parameter(torch.rand(2))
+        nn.init.constant_(self.part.weight, 3.0)
+
+
+LAYERS: dict[str, Callable[..., Any]] = {
+    "a layer": lambda: get_module("l", nn.Linear, 4, 4),
+    "a factory that fills": lambda: get_module("l", head, 4, 4),
+    "a whole that fills its parts": lambda: get_module("l", Filled),
+    "parts without reset_parameters": lambda: get_module("l", nn.MultiheadAttention, 4, 2),
+    "many parts": lambda: get_module("l", nn.TransformerEncoderLayer, 4, 2, 8),
+    "buffers": lambda: get_module("l", nn.BatchNorm1d, 4),
+}
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float64])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_reset_parameters_gives_a_layer_its_first_numbers_also_after_meta(
+    layer: str, dtype: torch.dtype | None
+) -> None:
+    model = ScopedModule(LAYERS[layer], seed=3, dtype=dtype).build()
+    first = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with torch.device("meta"):
+        meta = ScopedModule(LAYERS[layer], seed=3, dtype=dtype).build()
+    meta.to_empty(device=torch.get_default_device())
+    for filled in (model, meta, copy.deepcopy(model)):
+        with torch.no_grad():
+            for tensor in filled.state_dict().values():
+                tensor.fill_(77)
+        filled.reset_parameters()
+        for name, tensor in filled.state_dict().items():
+            assert torch.equal(tensor, first[name]), name
+
+
+def test_reset_parameters_leaves_a_scoped_module_in_a_layer_alone() -> None:
+    class Holder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = ScopedModule(lambda: get_variable("w", [2]), seed=1)
+            self.scale = nn.Parameter(torch.rand(2))
+
+        def forward(self) -> Any:
+            return self.inner() * self.scale
+
+    model = ScopedModule(lambda: get_module("h", Holder)(), seed=2).build()
+    holder: Any = model.variables._modules["h"]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(7.0)
+    model.reset_parameters()
+    assert holder.inner.variables["w"].tolist() == [7.0, 7.0]
+    assert 7.0 not in holder.scale.tolist()
+
+
+def test_a_layer_with_other_tensors_than_its_factory_makes_is_not_reset() -> None:
+    model = ScopedModule(lambda: get_module("l", nn.Linear, 2, 2)).build()
+    nn.utils.parametrizations.weight_norm(model.variables._modules["l"])
+    with pytest.raises(InitializerError, match="'l'.*other tensors now than its factory makes"):
+        model.reset_parameters()
+
+
+def test_a_layer_whose_factory_pickle_lost_is_reset_once_its_code_ran() -> None:
+    def forward() -> nn.Module:
+        return get_module("l", lambda: nn.Linear(2, 2))
+
+    class Model(ScopedModule):
+        pass
+
+    model = Model(seed=1)
+    with model.as_default():
+        forward()
+    state = pickle.dumps(model.variables)
+    loaded = Model(seed=1)
+    loaded.variables = pickle.loads(state)
+    first = model.variables._modules["l"].weight.clone()  # type: ignore[union-attr,operator]
+    with pytest.raises(InitializerError, match="call the module once before resetting"):
+        loaded.reset_parameters()
+    with loaded.as_default():
+        layer: Any = forward()
+    with torch.no_grad():
+        layer.weight.zero_()
+    loaded.reset_parameters()
+    assert torch.equal(layer.weight, first)
+
+
+def test_a_lazy_layer_is_reset_by_its_own_means() -> None:
+    model = ScopedModule(lambda: get_module("l", nn.LazyLinear, 3)(torch.ones(1, 2))).build()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(7.0)
+    model.reset_parameters()
+    assert all(7.0 not in parameter.flatten().tolist() for parameter in model.parameters())
+
+
+def test_a_tensor_does_not_take_the_place_of_a_layer() -> None:
+    model = ScopedModule(lambda: get_module("l", nn.Linear, 2, 2)).build()
+    with pytest.raises(VariableKindError, match="'l'"):
+        model.variables["l"] = torch.ones(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import Any
 
@@ -501,3 +502,21 @@ def test_building_does_not_change_what_buffers_hold_and_a_call_does() -> None:
     assert model.variables["count"].item() == 1
     model.build()
     assert model.variables["count"].item() == 1
+
+
+def test_an_enum_that_is_a_string_is_the_name_that_it_is() -> None:
+    class Names(str, enum.Enum):  # noqa: UP042  (a StrEnum is shown as its string)
+        W = "w"
+
+    def forward() -> Any:
+        with variable_scope("a"):
+            return get_variable(Names.W, [1])
+
+    model = ScopedModule(forward).build()
+    assert list(model.variables) == ["a/w"]
+    assert model() is model.variables["a/w"]
+
+
+def test_an_iterator_is_no_shape_since_it_can_be_read_only_once() -> None:
+    with pytest.raises(VariableShapeError, match="shape"):
+        ScopedModule(lambda: get_variable("w", iter([2, 3]))).build()

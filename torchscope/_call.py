@@ -62,9 +62,9 @@ class Call:
         self.collected: dict[str, list[tuple[str, Any]]] | None = None  # what add_to_collection added in this call
         self.undo: Undo | None = None  # how to undo what it created; None: it may not create
         self.parameters: Mapping[str, Tensor | None] = store._parameters
-        if store.provisional:  # their first get leaves the short way and completes the declaration
-            self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
         if is_dynamo_compiling():
+            if store.provisional:  # their first get leaves the short way, which completes the declaration
+                self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
             self.tree: Any = TracedNode("", self.parameters, store.specs)
             self.profiled = False
         else:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .errors import InitializerError, ScopeError, VariableDtypeError, VariableShapeError
 from .initializers import glorot_uniform_initializer, zeros_initializer
@@ -136,22 +136,6 @@ def _stream(path: str, seed: int) -> int:
 def stream_of(path: str, seed: int | None) -> AbstractContextManager[None]:
     """Let torch's generator be at the start of the stream of ``(seed, path)`` for a while; without a seed, nothing."""
     return nullcontext() if seed is None else _global_stream(_stream(path, seed))
-
-
-def reset_module(module: nn.Module, path: str, seed: int | None) -> None:
-    """Call the ``reset_parameters`` of a module and of those inside it; with a seed, in the stream of its path."""
-    state = [*module.parameters(), *module.buffers()]
-    # Drawn on the CPU, where it was made, so that the numbers are the first ones whatever the device is now.
-    moved = seed is not None and any(tensor.device.type not in ("cpu", "meta") for tensor in state)
-    drawn = copy.deepcopy(module).cpu() if moved else module
-    with stream_of(path, seed):
-        for part in drawn.modules():
-            reset: Any = getattr(part, "reset_parameters", None)
-            if reset is not None:
-                reset()
-    if moved:
-        for tensor, value in zip(state, [*drawn.parameters(), *drawn.buffers()], strict=True):
-            tensor.copy_(value)
 
 
 @contextmanager

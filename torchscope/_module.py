@@ -185,7 +185,9 @@ class ScopedModule(nn.Module):
     def reset_parameters(self) -> None:
         """Fill every variable of this module anew, in place, as it was declared; other modules inside are left alone.
 
-        With a ``seed`` the numbers are those of the first time. Use it after ``to_empty``.
+        With a ``seed`` the numbers are those of the first time. Use it after ``to_empty``. A layer of ``get_module``
+        gets the numbers of one that its factory makes anew, or, if it is lazy or sharded, what its own
+        ``reset_parameters`` gives.
 
         >>> from torchscope import ScopedModule, get_variable
         >>> with torch.device("meta"):
@@ -195,7 +197,8 @@ class ScopedModule(nn.Module):
         [1.0, 1.0]
 
         Raises:
-            InitializerError: a variable came from a ``state_dict`` and was never got, so its initializer is unknown.
+            InitializerError: a variable came from a ``state_dict`` and was never got, so its initializer is unknown; or
+                a layer has other tensors now than its factory makes.
         """
         self.variables.reset()
 

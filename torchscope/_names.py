@@ -27,10 +27,11 @@ def check(name: object) -> str:
     >>> check("conv1/weights")
     'conv1/weights'
     """
-    if isinstance(name, str) and name.isidentifier():
-        return name
     if not isinstance(name, str):
         raise InvalidNameError.of(name, f"it is of type {type(name).__name__}, not a string")
+    name = str.__str__(name)  # of an enum, the string that it is and not how it is shown
+    if name.isidentifier():
+        return name
     if not name:
         raise InvalidNameError.of(name, "it is empty")
     bad = _FORBIDDEN.search(name)

@@ -11,9 +11,9 @@ from typing import Any, NoReturn, Self
 from torch import Tensor, nn
 
 from . import _names
-from ._path_tree import PathNode, tree_of
+from ._path_tree import PathNode
 from ._spec import Kind, Specs, VariableSpec
-from .errors import NotBuiltError
+from .errors import NotBuiltError, VariableKindError
 
 
 class UnbuiltParameters(dict[str, Any]):
@@ -118,12 +118,6 @@ class PathParameterDict(nn.ParameterDict):
         if not self.specs and not self.module_made_at and not self.built:
             self._parameters = UnbuiltParameters(self.owner)
 
-    def grown_tree(self) -> PathNode:
-        """The tree, of all that is there now."""
-        with self.lock:
-            self.tree = tree_of(self.specs.values(), self.module_made_at)
-            return self.tree
-
     def _clear_tree(self) -> None:
         tree, self.tree = self.tree, None
         if tree is not None:  # a call that is running may be in it
@@ -142,6 +136,8 @@ class PathParameterDict(nn.ParameterDict):
         if not isinstance(value, Tensor):
             raise TypeError(f"'{key}': the variables of {self.owner} are tensors, not {type(value).__name__}.")
         known = self.specs.get(_names.check(key))
+        if key in self.module_made_at:
+            raise VariableKindError.of(key, "parameter", "module", self.module_made_at[key])
         buffer = known is not None and known.kind == "buffer" and not isinstance(value, nn.Parameter)
         if not buffer and not isinstance(value, nn.Parameter):
             value = nn.Parameter(value, requires_grad=value.is_floating_point() or value.is_complex())
@@ -161,10 +157,10 @@ class PathParameterDict(nn.ParameterDict):
     # The module: a path must never be taken for an attribute, nor an attribute for a path
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, nn.Parameter) or (isinstance(value, Tensor) and name in self._parameters):
+        if isinstance(value, Tensor) and name in self._buffers:
+            self._buffers[name] = value.detach() if isinstance(value, nn.Parameter) else value
+        elif isinstance(value, nn.Parameter) or (isinstance(value, Tensor) and name in self._parameters):
             self._parameters[name] = value  # type: ignore[assignment]
-        elif isinstance(value, Tensor) and name in self._buffers:
-            self._buffers[name] = value
         elif isinstance(value, nn.Module):
             super().__setattr__(name, value)
         else:  # nn.Module refuses `self.training = True` where a parameter is called "training"

@@ -182,6 +182,8 @@ def as_shape(path: str, shape: Any) -> tuple[int, ...]:
     """
     if isinstance(shape, int) and not isinstance(shape, bool):
         shape = (shape,)
+    if hasattr(shape, "__next__"):  # it could be read only once
+        raise VariableShapeError.of_invalid(path, shape)
     try:
         sizes = tuple(size if isinstance(size, int) else size.__index__() for size in shape)
     except (TypeError, AttributeError):

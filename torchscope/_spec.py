@@ -145,13 +145,16 @@ class Unpicklable:
 
 
 def _picklable(value: Any, role: str, path: str) -> Any:
-    if not callable(value):
-        return value
+    return value if not callable(value) or can_be_pickled(value) else Unpicklable(role, path, repr(value))
+
+
+def can_be_pickled(value: Any) -> bool:
+    """Whether pickle takes it; modules and tensors in it are not asked."""
     try:
         _Probe(io.BytesIO()).dump(value)
     except Exception:  # pickle raises whatever the object's own methods do
-        return Unpicklable(role, path, repr(value))
-    return value
+        return False
+    return True
 
 
 class _Probe(pickle.Pickler):

@@ -7,10 +7,12 @@ from typing import Any, Protocol, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from . import _names
-from ._initialize import fill, gives_value, plain_mode, reset_module, settle, value_of
+from ._initialize import fill, gives_value, plain_mode, settle, stream_of, value_of
 from ._parameter_dict import PathParameterDict, UnbuiltParameters, spec_of_tensor, tensors_of
+from ._path_tree import PathNode, tree_of
 from ._request import Request
 from ._spec import VariableSpec, caller, shared
 from ._tracing import refuse, refuse_missing, tracer
@@ -59,6 +61,8 @@ class VariableStore(PathParameterDict):
         self.tagged: dict[str, list[str]] = {}  # collection -> paths put in by add_to_collection
         self.collected: dict[str, list[tuple[str, Any]]] = {}  # collection -> (scope, value), likewise
         self.parts: dict[str, Any] = {}  # path -> how a partitioner cut it
+        self.makers: dict[str, Callable[..., nn.Module]] = {}  # of the modules of get_module, by path
+        self.lost_makers = False  # pickle could not store one; the next get of its path brings it back
         self.building_calls: list[Any] = []
         # of each build() that is running: path -> what a buffer, or what is frozen, is to hold again after it
         self.first_values: list[dict[str, Tensor]] = []
@@ -76,6 +80,14 @@ class VariableStore(PathParameterDict):
         with self.lock:
             self.building += change
             self.settled = self.built and not self.building
+
+    def grown_tree(self) -> PathNode:
+        """The tree of what calls may return at once; who comes first grows it, and it stays until something changes."""
+        with self.lock:
+            if self.tree is None:
+                specs = (spec for path, spec in self.specs.items() if path not in self.provisional)
+                self.tree = tree_of(specs, self.module_made_at)
+            return self.tree
 
     # Answering requests
 
@@ -218,6 +230,7 @@ class VariableStore(PathParameterDict):
 
     def drop(self, path: str) -> None:
         self.provisional.discard(path)
+        self.makers.pop(path, None)
         super().drop(path)
 
     # As a part of the module tree
@@ -280,12 +293,14 @@ class VariableStore(PathParameterDict):
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         state.update(building=0, building_calls=[], collected={}, _path_of={}, first_values=[], settled=state["built"])
-        state["provisional"] = self.provisional.copy()
+        state["provisional"], state["makers"] = self.provisional.copy(), self.makers.copy()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.provisional |= {path for path, spec in self.specs.items() if spec.lost_callables}
+        self.makers = {path: maker for path, maker in self.makers.items() if maker is not None}
+        self.lost_makers = self.makers.keys() != self.module_made_at.keys()
 
     # Everything at once
 
@@ -400,6 +415,7 @@ class VariableStore(PathParameterDict):
     def reset(self) -> None:
         """Fill every variable anew, in place, as its declaration says."""
         unknown = [path for path in self.specs if path in self.provisional]
+        unknown += [path for path in self.module_made_at if path not in self.makers]
         if unknown:
             problem = f"{len(unknown)} variables of {self.owner} have no known initializer, this one first"
             mend = "They came from a state_dict, or pickle lost the function: call the module once before resetting."
@@ -412,7 +428,30 @@ class VariableStore(PathParameterDict):
                 else:
                     fill(variable.detach(), spec.path, spec.initializer, self.seed)
             for path in self.module_made_at:
-                reset_module(cast(nn.Module, self._modules[path]), path, self.seed)
+                self._reset_module(path, cast(nn.Module, self._modules[path]))
+
+    def _reset_module(self, path: str, module: nn.Module) -> None:
+        """Give the tensors of a layer the numbers of one that is made anew; a ScopedModule inside has its own reset."""
+        held = _own_tensors(module)
+        device = next((tensor.device for tensor in held.values()), None)
+        made = _own_tensors(self.makers[path](path, self.seed, device))
+        if any(map(is_lazy, made.values())) or any(type(t) not in (Tensor, nn.Parameter) for t in held.values()):
+            # What was made by its first input, or is sharded: by its own means, parts before the whole.
+            with stream_of(path, self.seed):
+                for part in reversed(list(module.modules())):
+                    getattr(part, "reset_parameters", lambda: None)()
+            return
+        if [(name, t.shape) for name, t in held.items()] != [(name, t.shape) for name, t in made.items()]:
+            mend = "Remove what was added to it (a parametrization, say) first, or fill it yourself."
+            raise InitializerError.of(path, "this layer has other tensors now than its factory makes", mend)
+        for name, tensor in held.items():
+            tensor.copy_(made[name])
+
+
+def _own_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a module with their names, but for those of a ScopedModule in it."""
+    others = tuple(f"{name}." for name, part in module.named_modules() if isinstance(part, VariableStore))
+    return {name: tensor for name, tensor in tensors_of(module) if not name.startswith(others)}
 
 
 def take_back(store: VariableStore, path: str | None, undo: Callable[[], None] | None) -> None:

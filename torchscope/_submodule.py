@@ -13,9 +13,9 @@ from . import _names
 from ._call import Call
 from ._initialize import plain_mode, stream_of
 from ._parameter_dict import tensors_of
+from ._request import DeviceLike
 from ._scope import VariableScope, innermost
-from ._spec import caller
-from ._store import VariableStore
+from ._spec import caller, can_be_pickled
 from ._tracing import refuse, refuse_missing, tracer
 from .errors import ArgumentTypeError, VariableExistsError, VariableKindError, VariableNotFoundError
 
@@ -44,7 +44,8 @@ def get_module(name: str, factory: Callable[..., M], *args: Any, **kwargs: Any) 
     Args:
         name: the name in the current scope, which may hold slashes.
         factory: what makes the module, such as its class; called only where it is created, with gradients switched off,
-            on the scope's or the module's device and, with a ``seed``, from the path's own random stream.
+            on the scope's or the module's device and, with a ``seed``, from the path's own random stream; and again,
+            for the numbers, by ``reset_parameters``.
         *args, **kwargs: given to the factory. A later get does not check them.
 
     Returns:
@@ -83,6 +84,8 @@ def _answer(scope: VariableScope, call: Call, path: str, factory: Callable[..., 
     module: Any = store._modules.get(path)
     if module is None:
         module = _create(scope, call, path, factory, args, kwargs)
+    elif store.lost_makers and tracer() is None:
+        store.makers.setdefault(path, _Maker(factory, args, kwargs, scope._settings.dtype or store.dtype))
     call.got[path] = True
     return module  # type: ignore[no-any-return]
 
@@ -102,7 +105,12 @@ def _create(
         raise VariableNotFoundError.of_built(path, store.owner, _names.nearest(path, existing))
     if store.made_strictly and call.sets_built:
         raise VariableNotFoundError.of_state_dict(path, store.owner, _names.nearest(path, existing))
-    module = _make(scope, store, path, factory, args, kwargs)
+    if not callable(factory):
+        raise ArgumentTypeError.of("factory", factory, "Give what makes the module, such as its class: torch.nn.GRU.")
+    make = _Maker(factory, args, kwargs, scope._settings.dtype or store.dtype)
+    device = scope._settings.device if scope._settings.device is not None else store.device
+    module = make(path, store.seed, device)
+    store.makers[path] = make
     store.put_module(path, module, caller())
     call.undo.append((store, path, None))
     for values in store.first_values:  # build() leaves the state of its buffers alone
@@ -112,20 +120,34 @@ def _create(
     return module
 
 
-def _make(
-    scope: VariableScope, store: VariableStore, path: str, factory: Callable[..., M], args: Any, kwargs: Any
-) -> nn.Module:
-    if not callable(factory):
-        raise ArgumentTypeError.of("factory", factory, "Give what makes the module, such as its class: torch.nn.GRU.")
-    device = scope._settings.device if scope._settings.device is not None else store.device
-    target = torch.get_default_device() if device is None else torch.device(device)
-    dtype = scope._settings.dtype or store.dtype
-    # With a seed it is made on the CPU and moved, so that the numbers are the same on every device.
-    seed = None if target.type == "meta" else store.seed
-    with plain_mode(), torch.device(target), stream_of(path, seed):
-        module = factory(*args, **kwargs)
-    if not isinstance(module, nn.Module):
-        raise ArgumentTypeError.of("the factory's result", module, f"It makes '{path}': return an nn.Module.")
-    if dtype is not None:
-        module.to(dtype=dtype)
-    return module if seed is None else module.to(target)
+class _Maker:
+    """How a module was made, to make it again: that is where ``reset_parameters`` takes the numbers from."""
+
+    __slots__ = ("args", "dtype", "factory", "kwargs")
+
+    def __init__(self, factory: Callable[..., nn.Module], args: Any, kwargs: Any, dtype: torch.dtype | None) -> None:
+        self.factory, self.args, self.kwargs, self.dtype = factory, args, kwargs, dtype
+
+    def __call__(self, path: str, seed: int | None, device: DeviceLike | None) -> nn.Module:
+        """Make it, on a device or torch's default one."""
+        target = torch.get_default_device() if device is None else torch.device(device)
+        # With a seed it is made on the CPU and moved, so that the numbers are the same on every device.
+        seed = None if target.type == "meta" else seed
+        with plain_mode(), torch.device(target), stream_of(path, seed):
+            module = self.factory(*self.args, **self.kwargs)
+        if not isinstance(module, nn.Module):
+            raise ArgumentTypeError.of("the factory's result", module, f"It makes '{path}': return an nn.Module.")
+        if self.dtype is not None:
+            module.to(dtype=self.dtype)
+        return module if seed is None else module.to(target)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Maker:
+        return self  # it is never changed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = (self.factory, self.args, self.kwargs, self.dtype)
+        return (_Maker, parts) if can_be_pickled(parts) else (_lost, ())
+
+
+def _lost() -> None:
+    """What is left of a maker that pickle could not store."""
