@@ -65,7 +65,7 @@ class Call:
         if is_dynamo_compiling():
             if store.provisional:  # their first get leaves the short way, which completes the declaration
                 self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
-            self.tree: Any = TracedNode("", self.parameters, store.specs)
+            self.tree: Any = TracedNode("", self.parameters, store)
             self.profiled = False
         else:
             self.tree = store.tree

@@ -99,9 +99,10 @@ class TracedNode:
     be one thing more to check.
     """
 
-    def __init__(self, path: str, parameters: Mapping[str, Any], declared: Mapping[str, VariableSpec]) -> None:
+    def __init__(self, path: str, parameters: Mapping[str, Any], store: Any) -> None:
         self.path = path
-        self._parameters, self._declared = parameters, declared
+        self._parameters = parameters
+        self._store = store  # not its specs: the compiler would check every key
 
     @property
     def prefix(self) -> str:
@@ -124,7 +125,7 @@ class TracedNode:
 
     def below(self, path: str) -> TracedNode:
         """As that of a node."""
-        return TracedNode(self.prefix + path, self._parameters, self._declared) if path else self
+        return TracedNode(self.prefix + path, self._parameters, self._store) if path else self
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -134,4 +135,4 @@ class TracedNode:
     @property
     def dtype(self) -> torch.dtype:
         """That of the declaration."""
-        return self._declared[self.path].dtype
+        return self._store.specs[self.path].dtype  # type: ignore[no-any-return]
