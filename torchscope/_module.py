@@ -588,8 +588,7 @@ def _state_kept(root: ScopedModule) -> Iterator[None]:
     finally:
         for name, store in stores.items():
             with store.lock:
-                store.first_values = [values for values in store.first_values if values is not first[name]]
-            before.update({f"{name}.{path}": value for path, value in first[name].items()})
+                before.update({f"{name}.{path}": value for path, value in first[name].items()})
         with torch.no_grad():
             for name, state in _state(root):
                 kept = before.get(name)
@@ -597,6 +596,9 @@ def _state_kept(root: ScopedModule) -> Iterator[None]:
                     continue
                 if not torch.equal(kept, state):
                     state.copy_(kept)
+        for name, store in stores.items():  # not before: until now a build that starts is told the first values here
+            with store.lock:
+                store.first_values = [values for values in store.first_values if values is not first[name]]
 
 
 def _state(root: ScopedModule) -> Iterator[tuple[str, Tensor]]:
