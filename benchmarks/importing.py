@@ -25,7 +25,7 @@ def main() -> None:
     for _ in range(args.rounds + 1):
         done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True, env=environment)
         times.append(float(done.stdout))
-    print(f"| `import torchscope` after `import torch` | | {statistics.median(times[1:]) * 1e3:.1f} ms | <= 15 ms |")
+    print(f"| `import torchscope` after `import torch` | | {statistics.median(times[1:]) * 1e3:.1f} ms | <= 15 ms | |")
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def main() -> None:
         times = medians({"ours": lambda u=use: u(scoped), "flat": lambda u=use: u(flat)}, args.rounds, 1)  # type: ignore[misc]
         more = f"{times['ours']:.2f} s"
         report(f"{name}, {most:,} variables", "flat `nn.ParameterDict`", times["ours"] / times["flat"], "<= 1.10", more)
-    print(f"| memory per variable beyond the parameter | | {bytes_per_variable(most // 10):.0f} bytes | <= 600 |")
+    print(f"| memory per variable beyond the parameter | | {bytes_per_variable(most // 10):.0f} bytes | <= 600 | |")
 
 
 if __name__ == "__main__":

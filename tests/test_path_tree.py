@@ -1,4 +1,4 @@
-"""The tree of paths: that it leads where the paths say, and that being out of date does no harm."""
+"""The tree of paths: that it leads where the paths say, and is never out of date."""
 
 from __future__ import annotations
 

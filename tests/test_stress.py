@@ -6,7 +6,6 @@ import contextlib
 import copy
 import gc
 import io
-import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Generator
@@ -100,6 +99,7 @@ def test_sixteen_threads_run_one_module_while_others_build_copy_and_save() -> No
         assert all(runner.result(timeout=60) >= 20 for runner in runners)
 
 
+@pytest.mark.usefixtures("restless")
 def test_threads_run_a_module_while_another_puts_variables_beside_its_own_and_takes_them_back() -> None:
     device = torch.get_default_device()
     x = torch.linspace(-1, 1, 4)
@@ -113,16 +113,13 @@ def test_threads_run_a_module_while_another_puts_variables_beside_its_own_and_ta
             while not stop.is_set():
                 assert torch.equal(model(x), expected)
 
-    interval = sys.getswitchinterval()
     with ThreadPoolExecutor(4) as pool:
         runners = [pool.submit(run) for _ in range(4)]
-        sys.setswitchinterval(1e-6)
         try:
             for _ in range(5000):
                 model.variables["layer/dense/extra"] = extra
                 del model.variables["layer/dense/extra"]
         finally:
-            sys.setswitchinterval(interval)
             stop.set()
         for runner in runners:
             runner.result(timeout=60)

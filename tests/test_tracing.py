@@ -21,6 +21,7 @@ from torchscope import (
     ScopedModule,
     TracingError,
     VariableNotFoundError,
+    VariableShapeError,
     get_buffer,
     get_variable,
     scoped,
@@ -323,3 +324,17 @@ def test_a_variable_made_under_a_mode_is_a_trainable_leaf(mode: Any) -> None:
         assert torch.equal(weight, torch.full((3, 3), 1 / 3))
         (weight * 2).sum().backward()
         buffer.add_(1)
+
+
+def test_a_shape_is_held_against_the_declaration_in_eager_code_and_against_the_tensor_when_compiled() -> None:
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("a"):
+            return x * get_variable("w", [x.shape[-1]])
+
+    model, x = ScopedModule(forward).build(torch.ones(4)), torch.ones(3)
+    other = {"variables.a/w": torch.ones(3)}
+    with pytest.raises(VariableShapeError):
+        torch.func.functional_call(model, other, (x,))
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda: torch.func.functional_call(model, other, (x,)), fullgraph=True, backend="eager")
+    assert torch.equal(compiled(), x)

@@ -61,8 +61,9 @@ class VariableStore(PathParameterDict):
         self.tagged: dict[str, list[str]] = {}  # collection -> paths put in by add_to_collection
         self.collected: dict[str, list[tuple[str, Any]]] = {}  # collection -> (scope, value), likewise
         self.parts: dict[str, Any] = {}  # path -> how a partitioner cut it
-        self.makers: dict[str, Callable[..., nn.Module]] = {}  # of the modules of get_module, by path
-        self.lost_makers = False  # pickle could not store one; the next get of its path brings it back
+        self.makers: dict[
+            str, Callable[..., nn.Module]
+        ] = {}  # of the modules of get_module; the next get of a path brings back what pickle lost
         self.building_calls: list[Any] = []
         # of each build() that is running: path -> what a buffer, or what is frozen, is to hold again after it
         self.first_values: list[dict[str, Tensor]] = []
@@ -300,7 +301,6 @@ class VariableStore(PathParameterDict):
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.provisional |= {path for path, spec in self.specs.items() if spec.lost_callables}
         self.makers = {path: maker for path, maker in self.makers.items() if maker is not None}
-        self.lost_makers = self.makers.keys() != self.module_made_at.keys()
 
     # Everything at once
 
@@ -433,10 +433,8 @@ class VariableStore(PathParameterDict):
     def _reset_module(self, path: str, module: nn.Module) -> None:
         """Give the tensors of a layer the numbers of one that is made anew; a ScopedModule inside has its own reset."""
         held = _own_tensors(module)
-        device = next((tensor.device for tensor in held.values()), None)
-        made = _own_tensors(self.makers[path](path, self.seed, device))
-        if any(map(is_lazy, made.values())) or any(type(t) not in (Tensor, nn.Parameter) for t in held.values()):
-            # What was made by its first input, or is sharded: by its own means, parts before the whole.
+        made = self._made_anew(path, held)
+        if made is None:  # by its own means, parts before the whole
             with stream_of(path, self.seed):
                 for part in reversed(list(module.modules())):
                     getattr(part, "reset_parameters", lambda: None)()
@@ -446,6 +444,14 @@ class VariableStore(PathParameterDict):
             raise InitializerError.of(path, "this layer has other tensors now than its factory makes", mend)
         for name, tensor in held.items():
             tensor.copy_(made[name])
+
+    def _made_anew(self, path: str, held: dict[str, Tensor]) -> dict[str, Tensor] | None:
+        """The tensors of a layer made anew; ``None`` if it is sharded, or has its numbers from its first input."""
+        if any(type(tensor) not in (Tensor, nn.Parameter) for tensor in held.values()):
+            return None
+        device = next((tensor.device for tensor in held.values()), None)
+        made = _own_tensors(self.makers[path](path, self.seed, device))
+        return None if any(map(is_lazy, made.values())) else made
 
 
 def _own_tensors(module: nn.Module) -> dict[str, Tensor]:

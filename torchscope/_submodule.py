@@ -84,8 +84,8 @@ def _answer(scope: VariableScope, call: Call, path: str, factory: Callable[..., 
     module: Any = store._modules.get(path)
     if module is None:
         module = _create(scope, call, path, factory, args, kwargs)
-    elif store.lost_makers and tracer() is None:
-        store.makers.setdefault(path, _Maker(factory, args, kwargs, scope._settings.dtype or store.dtype))
+    elif path not in store.makers and tracer() is None:
+        store.makers[path] = _Maker(factory, args, kwargs, scope._settings.dtype or store.dtype)
     call.got[path] = True
     return module  # type: ignore[no-any-return]
 
