@@ -18,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--oracle-programs", default=100, type=int, help="random programs per seed for TensorFlow to judge"
     )
+    parser.addoption("--stress-rounds", default=300, type=int, help="rounds of each race between threads")
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,8 @@ from torchscope import (
     ScopedModule,
     ScopeNestingError,
     VariableExistsError,
+    get_buffer,
+    get_module,
     get_variable,
     get_variable_scope,
     variable_scope,
@@ -123,6 +125,50 @@ def test_threads_run_a_module_while_another_puts_variables_beside_its_own_and_ta
             stop.set()
         for runner in runners:
             runner.result(timeout=60)
+
+
+def network_of_all_kinds(x: Tensor) -> Tensor:
+    for name in "abc":
+        with variable_scope(name, constraint=lambda w: w.clamp(-1, 1), regularizer=lambda w: w.square().sum()):
+            x = get_module("linear", torch.nn.Linear, 4, 4)(x * get_variable("w", [4]) + get_buffer("mean", [4]))
+    return x
+
+
+def walk_over_the_collections(model: ScopedModule) -> None:
+    model.regularization_losses(), model.global_variables("b"), model.get_collection("trainable_variables")
+    for tensor in model.global_variables():
+        model.variable_name(tensor)
+
+
+WALKS: dict[str, Callable[[ScopedModule], object]] = {
+    "state_dict": ScopedModule.state_dict,
+    "apply_constraints": ScopedModule.apply_constraints,
+    "collections": walk_over_the_collections,
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.mark.usefixtures("restless")
+@pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS)
+def test_a_thread_walks_over_a_module_while_another_builds_it(
+    walk: Callable[[ScopedModule], object], pytestconfig: pytest.Config
+) -> None:
+    device = torch.get_default_device()
+
+    def build(model: ScopedModule) -> None:
+        with torch.device(device):
+            model(torch.ones(4))
+
+    def keep_walking(model: ScopedModule) -> None:
+        while not model.built:
+            walk(model)
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(pytestconfig.getoption("--stress-rounds")):
+            model = ScopedModule(network_of_all_kinds)
+            for job in pool.submit(keep_walking, model), pool.submit(build, model):
+                job.result(timeout=60)
+            assert len(model.state_dict()) == 12
 
 
 def holding(name: str, log: list[tuple[str, str]]) -> Generator[None, None, None]:

@@ -72,6 +72,13 @@ class PathParameterDict(nn.ParameterDict):
         self._parameters = UnbuiltParameters(owner)
         self.lock = Lock()
 
+    def declared(self) -> list[VariableSpec]:
+        """The declarations as they are now, in order of creation: a snapshot to walk over while others build.
+
+        ``list`` of a dict's values is one step for other threads; a comprehension over the dict is many.
+        """
+        return list(self.specs.values())
+
     def find(self, path: str) -> Tensor | None:
         """The tensor of ``path``, or ``None``."""
         tensor: Tensor | None = self._parameters.get(path)
@@ -102,14 +109,14 @@ class PathParameterDict(nn.ParameterDict):
         """Let ``path`` be a whole module."""
         if isinstance(self._parameters, UnbuiltParameters):
             self._parameters = {}
-        self._modules[path] = module
+        self._modules = {**self._modules, path: module}  # another dict: torch may be walking over the old one
         self.module_made_at[path] = made_at
         self._clear_tree()
 
     def drop(self, path: str) -> None:
         """Forget ``path``."""
         if self.module_made_at.pop(path, None) is not None:
-            self._modules.pop(path, None)
+            self._modules = {name: module for name, module in self._modules.items() if name != path}
         self._parameters.pop(path, None)
         self._buffers.pop(path, None)
         self._non_persistent_buffers_set.discard(path)

@@ -86,7 +86,7 @@ class VariableStore(PathParameterDict):
         """The tree of what calls may return at once; who comes first grows it, and it stays until something changes."""
         with self.lock:
             if self.tree is None:
-                specs = (spec for path, spec in self.specs.items() if path not in self.provisional)
+                specs = (spec for spec in self.declared() if spec.path not in self.provisional)
                 self.tree = tree_of(specs, self.module_made_at)
             return self.tree
 
@@ -256,11 +256,12 @@ class VariableStore(PathParameterDict):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         """Save, and note beside torch's version number what is no trainable parameter: an unbuilt module reads it."""
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        metadata = getattr(destination, "_metadata", {}).get(prefix[:-1])
-        if metadata is not None:
-            metadata["buffers"] = list(self._buffers)
-            metadata["frozen"] = [path for path, spec in self.specs.items() if not spec.trainable]
+        with self.lock:
+            super()._save_to_state_dict(destination, prefix, keep_vars)
+            metadata = getattr(destination, "_metadata", {}).get(prefix[:-1])
+            if metadata is not None:
+                metadata["buffers"] = list(self._buffers)
+                metadata["frozen"] = [spec.path for spec in self.declared() if not spec.trainable]
 
     def _make_from(self, state_dict: Any, prefix: str, metadata: dict[str, Any]) -> None:
         for key, tensor in state_dict.items():
@@ -299,7 +300,7 @@ class VariableStore(PathParameterDict):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.provisional |= {path for path, spec in self.specs.items() if spec.lost_callables}
+        self.provisional |= {spec.path for spec in self.declared() if spec.lost_callables}
         self.makers = {path: maker for path, maker in self.makers.items() if maker is not None}
 
     # Everything at once
@@ -307,9 +308,10 @@ class VariableStore(PathParameterDict):
     def select(self, scope: str = "") -> Iterator[tuple[VariableSpec, Tensor]]:
         """The variables that ``scope``, a path or a glob, selects, in the order of their creation."""
         selected = _names.selector(scope, self.specs)
-        for path, spec in list(self.specs.items()):
-            if selected(path):
-                yield spec, self[path]
+        for spec in self.declared():
+            tensor = self.find(spec.path) if selected(spec.path) else None
+            if tensor is not None:  # another thread may have taken it back meanwhile
+                yield spec, tensor
 
     def path_of(self, variable: Tensor) -> str:
         """The path of this very tensor.
@@ -324,7 +326,7 @@ class VariableStore(PathParameterDict):
         if path is None:
             path = next((name for name, tensor in self._of_modules("") if tensor is variable), None)
         if path is None:
-            path = next((p for p in self.specs if any(leaf is variable for leaf in self._leaves(p))), None)
+            path = next((p for p in list(self.specs) if any(leaf is variable for leaf in self._leaves(p))), None)
         if path is None:
             raise VariableNotFoundError.of_tensor(self.owner)
         return path
@@ -401,7 +403,7 @@ class VariableStore(PathParameterDict):
         """Project in place every variable that was declared with a constraint."""
         self._refuse_undeclared("constraints")
         with torch.no_grad():
-            constrained = [path for path, spec in self.specs.items() if spec.constraint is not None]
+            constrained = [spec.path for spec in self.declared() if spec.constraint is not None]
             self._refuse_parametrized("projected", constrained)
             for spec, variable in self.select():
                 projected = spec.constraint(variable) if spec.constraint is not None else None
@@ -414,20 +416,20 @@ class VariableStore(PathParameterDict):
 
     def reset(self) -> None:
         """Fill every variable anew, in place, as its declaration says."""
-        unknown = [path for path in self.specs if path in self.provisional]
-        unknown += [path for path in self.module_made_at if path not in self.makers]
+        unknown = [spec.path for spec in self.declared() if spec.path in self.provisional]
+        unknown += [path for path in list(self.module_made_at) if path not in self.makers]
         if unknown:
             problem = f"{len(unknown)} variables of {self.owner} have no known initializer, this one first"
             mend = "They came from a state_dict, or pickle lost the function: call the module once before resetting."
             raise InitializerError.of(unknown[0], problem, mend)
-        self._refuse_parametrized("filled", self.specs)
+        self._refuse_parametrized("filled", list(self.specs))
         with plain_mode():
             for spec, variable in self.select():
                 if spec.from_value:
                     variable.copy_(value_of(spec.path, spec.initializer, None, self.seed))
                 else:
                     fill(variable.detach(), spec.path, spec.initializer, self.seed)
-            for path in self.module_made_at:
+            for path in list(self.module_made_at):
                 self._reset_module(path, cast(nn.Module, self._modules[path]))
 
     def _reset_module(self, path: str, module: nn.Module) -> None:
