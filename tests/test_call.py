@@ -24,7 +24,7 @@ from torchscope import (
     variable_scope,
     zeros_initializer,
 )
-from torchscope._scope import current_scope
+from torchscope._scopes.stack import current_scope
 
 
 def in_threads(functions: list[Callable[[], Any]]) -> tuple[list[Any], list[Exception]]:

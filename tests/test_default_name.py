@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchscope import AUTO_REUSE, ArgumentValueError, ScopedModule, _default_name, get_variable_scope, variable_scope
+from torchscope import AUTO_REUSE, ArgumentValueError, ScopedModule, get_variable_scope, variable_scope
+from torchscope._names import default_names
 
 
 def opened(default_name: str) -> str:
@@ -155,7 +156,7 @@ def test_naming_many_scopes_takes_steps_in_proportion_to_their_number(before: st
 
         def trace(frame: FrameType, event: str, _: object) -> object:
             nonlocal lines
-            if frame.f_code.co_filename != _default_name.__file__:
+            if frame.f_code.co_filename != default_names.__file__:
                 return None
             lines += event == "line"
             return trace

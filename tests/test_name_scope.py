@@ -25,7 +25,8 @@ from torchscope import (
     variable_scope,
     zeros_initializer,
 )
-from torchscope._scope import current_scope, op_names
+from torchscope._scopes.naming import open_name_scope
+from torchscope._scopes.stack import current_scope
 
 
 def run(function: Callable[[], Any]) -> Any:
@@ -37,7 +38,7 @@ def here() -> str:
     """The name scope that is open."""
     scope = current_scope()
     assert scope is not None
-    return op_names(scope).current(scope._call.last, scope)
+    return open_name_scope(scope)
 
 
 def add() -> str:

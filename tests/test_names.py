@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchscope import InvalidNameError, ScopedModule, get_variable, variable_scope
-from torchscope._names import check, nearest, selector
+from torchscope._names.paths import check, nearest, selector
 
 REFUSED = {
     "empty": ("", "it is empty"),

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchscope import ScopedModule, VariableShapeError, get_variable, variable_scope
-from torchscope._path_tree import OUTSIDE, PathNode, tree_of
-from torchscope._spec import VariableSpec
+from torchscope._variables.path_tree import OUTSIDE, PathNode, tree_of
+from torchscope._variables.spec import VariableSpec
 
 paths = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map("/".join)
 

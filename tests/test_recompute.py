@@ -26,7 +26,7 @@ from torchscope import (
     variable_scope,
     zeros_initializer,
 )
-from torchscope._scope import current_scope
+from torchscope._scopes.stack import current_scope
 from torchscope.recompute import checkpoint, keep_scope
 
 Checkpoint = Callable[..., Any]

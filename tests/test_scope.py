@@ -29,7 +29,7 @@ from torchscope import (
     scoped,
     variable_scope,
 )
-from torchscope._scope import current_scope
+from torchscope._scopes.stack import current_scope
 
 
 def run(function: Callable[[], Any]) -> Any:
@@ -459,7 +459,6 @@ def test_a_scope_that_is_kept_and_opened_again_in_each_call_keeps_its_name_scope
     assert names == {"b/a/"}
     length, scope = 0, model.scope
     while scope is not None and length < 10:
-        manager, length = scope._opened_by(), length + 1
-        scope = manager and manager._name_or_scope
-        scope = scope if isinstance(scope, VariableScope) else None
+        opening, length = scope._opened_by, length + 1
+        scope = opening and opening.reentered
     assert length < 4

@@ -27,7 +27,7 @@ from torchscope import (
     get_variable_scope,
     variable_scope,
 )
-from torchscope._scope import current_scope
+from torchscope._scopes.stack import current_scope
 
 
 def network(x: Tensor) -> Tensor:

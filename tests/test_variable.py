@@ -31,8 +31,9 @@ from torchscope import (
     variable_scope,
     zeros_initializer,
 )
-from torchscope._request import Request
-from torchscope._store import VariableStore
+from torchscope._variables.making import empty
+from torchscope._variables.request import Request
+from torchscope._variables.store import VariableStore
 
 
 def w(**options: Any) -> Any:
@@ -345,7 +346,7 @@ def test_placement_on_cuda_is_right_also_where_there_is_none(module: str | None,
         pytest.skip("one real device, and no fake second one beside it")
     store = VariableStore("test", seed=None, device=module and torch.device(module), dtype=None)
     with FakeTensorMode(), torch.no_grad():
-        tensor = store._empty(request(device=asked and torch.device(asked)), (2,), torch.float16)
+        tensor = empty(store, request(device=asked and torch.device(asked)), (2,), torch.float16)
     assert tensor.device == torch.device("cuda", index)
     assert tensor.dtype is torch.float16
 

@@ -1,20 +1,20 @@
 """TensorFlow 1's variable scopes for PyTorch: parameters made where they are used, by name, with checked sharing."""
 
-from ._module import ScopedModule as ScopedModule
-from ._module import scoped as scoped
-from ._name_scope import name_ops as name_ops
-from ._name_scope import name_scope as name_scope
-from ._name_scope import op_name as op_name
-from ._request import no_regularizer as no_regularizer
-from ._scope import AUTO_REUSE as AUTO_REUSE
-from ._scope import VariableScope as VariableScope
-from ._scope import get_variable_scope as get_variable_scope
-from ._scope import variable_scope as variable_scope
-from ._submodule import get_module as get_module
-from ._template import make_template as make_template
-from ._variable import get_buffer as get_buffer
-from ._variable import get_local_variable as get_local_variable
-from ._variable import get_variable as get_variable
+from ._modules.entry import scoped as scoped
+from ._modules.scoped_module import ScopedModule as ScopedModule
+from ._modules.submodule import get_module as get_module
+from ._modules.template import make_template as make_template
+from ._scopes.get_variable import get_buffer as get_buffer
+from ._scopes.get_variable import get_local_variable as get_local_variable
+from ._scopes.get_variable import get_variable as get_variable
+from ._scopes.name_scope import name_ops as name_ops
+from ._scopes.name_scope import name_scope as name_scope
+from ._scopes.name_scope import op_name as op_name
+from ._scopes.scope import VariableScope as VariableScope
+from ._scopes.scope import get_variable_scope as get_variable_scope
+from ._scopes.settings import no_regularizer as no_regularizer
+from ._scopes.variable_scope import variable_scope as variable_scope
+from ._variables.reuse import AUTO_REUSE as AUTO_REUSE
 from .errors import ArgumentTypeError as ArgumentTypeError
 from .errors import ArgumentValueError as ArgumentValueError
 from .errors import CheckpointError as CheckpointError

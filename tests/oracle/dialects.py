@@ -10,7 +10,9 @@ import torch
 
 import torchscope
 from tests.oracle.programs import Get, run
-from torchscope._scope import current_scope, op_names
+from torchscope._scopes.naming import open_name_scope
+from torchscope._scopes.stack import current_scope
+from torchscope._variables.identity import holds
 
 ONE = torch.ones(1)
 
@@ -87,7 +89,7 @@ class Torchscope:
     def seen_scope(self, scope: Any) -> tuple[Any, ...]:
         now = current_scope()
         assert now is not None
-        name_scope = op_names(now).current(now._call.last, now)
+        name_scope = open_name_scope(now)
         return (
             scope.name,
             bool(scope.reuse),
@@ -106,7 +108,7 @@ class Torchscope:
         return torchscope.make_template(name, function, now, unique, getter)
 
     def seen_parts(self, joined: Any) -> tuple[Any, ...] | None:
-        if self.model.variables.holds(joined) and not self.model.variable_name(joined).endswith("/part_0"):
+        if holds(self.model.variables, joined) and not self.model.variable_name(joined).endswith("/part_0"):
             return None
         return tuple(joined.shape), str(joined.dtype).removeprefix("torch.")
 
@@ -121,7 +123,7 @@ class Torchscope:
 
     def summary(self) -> list[Any]:
         names = list(self.model.variables)
-        return [("all", sorted(names)), ("regularized", len(self.model.variables.regularization_losses("")))]
+        return [("all", sorted(names)), ("regularized", len(self.model.regularization_losses()))]
 
 
 def torchscope_sees(program: Any) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .. import _names
+from .._names.paths import say_nearest, selector
 from ..errors import ArgumentTypeError, ArgumentValueError
 
 Shape = tuple[int, ...]
@@ -108,9 +108,9 @@ class Rules:
             if rule not in RULES:
                 mend = f"The rules are {', '.join(map(repr, RULES))}; a dict goes from patterns of paths to them."
                 raise ArgumentValueError.of("layout", {pattern: rule} if pattern else rule, mend)
-            selects = _names.selector(pattern, paths)
+            selects = selector(pattern, paths)
             if pattern and not any(map(selects, paths)):
-                mend = f"The pattern selects none of the {len(paths)} variables. {_names.say_nearest(pattern, paths)}"
+                mend = f"The pattern selects none of the {len(paths)} variables. {say_nearest(pattern, paths)}"
                 raise ArgumentValueError.of("layout", {pattern: rule}, mend)
             self._rules.append((selects, rule))
 

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .. import _names
-from .._module import ScopedModule
-from .._scope import VariableScope
-from .._store import VariableStore
+from .._modules.scoped_module import ScopedModule
+from .._names import paths
+from .._scopes.scope import VariableScope
+from .._variables.identity import in_modules, is_computed, path_of
+from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError, CheckpointError, InvalidNameError
 from ._entry import Entry, dtype_name
 from ._layout import RULES, Layout, Rules, Shape, fitting, has_gates, undecided, write
@@ -225,7 +226,7 @@ def _targets(store: VariableStore, names: Mapping[str, str]) -> dict[str, _Targe
         if not spec.persistent:
             continue
         path, n = of.get(spec.path, (spec.path, 0))
-        computed = spec.path not in store._parameters and spec.path not in store._buffers
+        computed = is_computed(store, spec.path)
         if path != spec.path:
             parts = whole[path]
             target = targets.get(path, _Target(parts.shape, tensor.dtype, []))
@@ -233,7 +234,7 @@ def _targets(store: VariableStore, names: Mapping[str, str]) -> dict[str, _Targe
             targets[path] = target._replace(computed=target.computed or computed)
         else:
             targets[path] = _Target(tuple(tensor.shape), tensor.dtype, [(tensor, 0, 0)], computed)
-    for name, tensor in store._of_modules(""):
+    for name, tensor in in_modules(store):
         targets[name] = _Target(tuple(tensor.shape), tensor.dtype, [(tensor, 0, 0)])
     return targets
 
@@ -277,21 +278,21 @@ def _sources(
         is_scope = any(_is_below(name, source) for name in names)
         if source in names and not (asked.endswith("/") and is_scope):
             if built and target not in targets:
-                mend = f"The module has no variable '{target}'. {_names.say_nearest(target, targets)}"
+                mend = f"The module has no variable '{target}'. {paths.say_nearest(target, targets)}"
                 raise ArgumentValueError.of("assignment_map", {asked: to}, mend)
             take(target, source, {asked: to})
             continue
         if not is_scope:
-            mend = f"The checkpoint has no '{source}', neither array nor scope. {_names.say_nearest(source, names)}"
+            mend = f"The checkpoint has no '{source}', neither array nor scope. {paths.say_nearest(source, names)}"
             raise ArgumentValueError.of("assignment_map", {asked: to}, mend)
         scopes.append(source)
         rests = [path.removeprefix(target).strip("/") for path in targets if _is_below(path, target)]
         rests += [name.removeprefix(source).strip("/") for name in new if _is_below(name, source)]
         if not rests:
-            mend = f"The module has no variables below '{target}'. {_names.say_nearest(target, targets)}"
+            mend = f"The module has no variables below '{target}'. {paths.say_nearest(target, targets)}"
             raise ArgumentValueError.of("assignment_map", {asked: to}, mend)
         for rest in rests:
-            take(_names.join(target, rest), _names.join(source, rest), {asked: to})
+            take(paths.join(target, rest), paths.join(source, rest), {asked: to})
     return sources, scopes
 
 
@@ -301,7 +302,7 @@ def _is_below(path: str, scope: str) -> bool:
 
 def _target(store: VariableStore | None, to: object) -> str:
     if isinstance(to, Tensor) and store is not None:
-        return store.path_of(to)
+        return path_of(store, to)
     if isinstance(to, VariableScope):
         return to.name
     if not isinstance(to, str):
@@ -347,7 +348,7 @@ def _rule_for(
 
 def _rule_for_new(path: str, entry: Entry, asked: str | None) -> tuple[str | None, str]:
     try:
-        _names.check(path)
+        paths.check(path)
     except InvalidNameError as error:
         return None, str(error)
     applies = asked is not None and RULES[asked].takes(entry.shape)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .._names import say_nearest
+from .._names.paths import say_nearest
 from ..errors import ArgumentTypeError, CheckpointError
 from ._bundle import Bundle, prefix_of
 from ._entry import Entry

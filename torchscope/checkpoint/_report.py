@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .._names import say_nearest
+from .._names.paths import say_nearest
 from .._table import as_text
 
 

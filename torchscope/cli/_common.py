@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from .. import _names
+from .._names.paths import say_nearest, selector
 from .._table import as_text
 from ..checkpoint import Checkpoint, Entry
 from ..errors import ArgumentValueError
@@ -17,7 +17,7 @@ GLOB = "a path and what is below it, or a glob: * within a segment, ** across"
 
 def selected(saved: Checkpoint, glob: str) -> dict[str, Entry]:
     """The arrays that a path or a glob selects."""
-    selects = _names.selector(glob, saved)
+    selects = selector(glob, saved)
     return {path: entry for path, entry in saved.items() if selects(path)}
 
 
@@ -25,7 +25,7 @@ def refuse_nothing(glob: str, *checkpoints: Checkpoint) -> None:
     """Refuse a filter that selects nothing in any of the checkpoints: a typo must not look like an answer."""
     if glob and not any(selected(saved, glob) for saved in checkpoints):
         paths = [path for saved in checkpoints for path in saved]
-        mend = f"It selects no array. {_names.say_nearest(glob, paths)}"
+        mend = f"It selects no array. {say_nearest(glob, paths)}"
         raise ArgumentValueError.of("--filter", glob, mend)
 
 

@@ -11,10 +11,12 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from .._call import Call
-from .._name_scope import name_ops, tensors_in
-from .._scope import op_names, thread
-from .._store import VariableStore
+from .._scopes.call import Call
+from .._scopes.name_scope import name_ops, tensors_in
+from .._scopes.naming import open_name_scope
+from .._scopes.stack import thread
+from .._variables.module_tree import held_by
+from .._variables.store import VariableStore
 from ._graph import Graph
 from ._node import Node, Output
 
@@ -102,7 +104,7 @@ class _Recorder(name_ops):
         if call not in self._spaces:
             outer, within = call.outer, ""
             if outer is not None:
-                within = op_names(outer.scope).current(outer.last, outer.scope)
+                within = open_name_scope(outer.scope)
             space = None if outer is None else self._space(outer)
             self._spaces[call] = _Space(_short(call.store.owner), space, within)
         return self._spaces[call]
@@ -128,11 +130,9 @@ class _Recorder(name_ops):
         call = thread.call
         while call is not None:
             for prefix, module in _modules(call.root):
-                held: list[dict[str, Any]] = [module._parameters, module._buffers]
-                for tensors in held:
-                    for name in dict.keys(tensors):  # dict's own: also of a module that is not built yet
-                        if dict.get(tensors, name) is tensor:
-                            return self._space(call), prefix + name
+                for name, held in held_by(module):
+                    if held is tensor:
+                        return self._space(call), prefix + name
             call = call.outer
         return None, ""
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
-from . import _names
-from ._path_tree import PathNode
-from ._spec import Kind, Specs, VariableSpec
-from .errors import NotBuiltError, VariableKindError
+from .._names import paths
+from ..errors import NotBuiltError, VariableKindError
+from .path_tree import PathNode
+from .spec import Kind, Specs, VariableSpec
 
 
-class UnbuiltParameters(dict[str, Any]):
+class UnbuiltParameters(dict[str, Tensor | None]):
     """The empty ``_parameters`` of a root that was never built: who lists it is told that there is nothing to train.
 
     ``parent.parameters()`` of a plain module asks the ``_parameters`` of every module below it and nothing else, so
@@ -30,7 +28,7 @@ class UnbuiltParameters(dict[str, Any]):
     def items(self) -> NoReturn:
         raise NotBuiltError.of(self.owner)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[UnbuiltParameters], tuple[str]]:
         return UnbuiltParameters, (self.owner,)
 
 
@@ -46,7 +44,7 @@ class Lock:
     def __exit__(self, *error: object) -> None:
         self._lock.release()
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[Lock], tuple[()]]:
         return Lock, ()
 
 
@@ -69,7 +67,7 @@ class PathParameterDict(nn.ParameterDict):
         self.tree = None
         self.module_made_at: dict[str, str] = {}  # the modules of get_module, by path: where in the code
         self._keys = self.specs  # type: ignore[assignment]  # one table of contents for the base and for us
-        self._parameters = UnbuiltParameters(owner)
+        self._make_unlistable()
         self.lock = Lock()
 
     def declared(self) -> list[VariableSpec]:
@@ -78,6 +76,10 @@ class PathParameterDict(nn.ParameterDict):
         ``list`` of a dict's values is one step for other threads; a comprehension over the dict is many.
         """
         return list(self.specs.values())
+
+    def existing(self) -> tuple[str, ...]:
+        """All paths that something lives at: variables, then modules."""
+        return (*self.specs, *self.module_made_at)
 
     def find(self, path: str) -> Tensor | None:
         """The tensor of ``path``, or ``None``."""
@@ -89,14 +91,12 @@ class PathParameterDict(nn.ParameterDict):
         return tensor
 
     def put(self, spec: VariableSpec, tensor: Tensor) -> None:
-        """Let ``spec.path`` be this tensor, declared so."""
-        path = spec.path
-        if self.specs.get(path) is not spec:
+        """Let ``spec.path`` be this tensor, declared so; a thread that reads the declaration finds the tensor."""
+        path, known = spec.path, self.specs.get(spec.path)
+        if known is not spec:
             self._clear_tree()
-            self.specs[path] = spec
         if spec.kind == "parameter":
-            if isinstance(self._parameters, UnbuiltParameters):
-                self._parameters = {}
+            self._make_listable()
             self._buffers.pop(path, None)
             self._parameters[path] = tensor  # type: ignore[assignment]
         else:
@@ -104,11 +104,12 @@ class PathParameterDict(nn.ParameterDict):
             self._buffers[path] = tensor
             if not spec.persistent:
                 self._non_persistent_buffers_set.add(path)
+        if known is not spec:
+            self.specs[path] = spec
 
     def put_module(self, path: str, module: nn.Module, made_at: str) -> None:
         """Let ``path`` be a whole module."""
-        if isinstance(self._parameters, UnbuiltParameters):
-            self._parameters = {}
+        self._make_listable()
         self._modules = {**self._modules, path: module}  # another dict: torch may be walking over the old one
         self.module_made_at[path] = made_at
         self._clear_tree()
@@ -117,13 +118,20 @@ class PathParameterDict(nn.ParameterDict):
         """Forget ``path``."""
         if self.module_made_at.pop(path, None) is not None:
             self._modules = {name: module for name, module in self._modules.items() if name != path}
+        self.specs.pop(path, None)
         self._parameters.pop(path, None)
         self._buffers.pop(path, None)
         self._non_persistent_buffers_set.discard(path)
-        self.specs.pop(path, None)
         self._clear_tree()
         if not self.specs and not self.module_made_at and not self.built:
-            self._parameters = UnbuiltParameters(self.owner)
+            self._make_unlistable()
+
+    def _make_listable(self) -> None:
+        if isinstance(self._parameters, UnbuiltParameters):
+            self._parameters = {}
+
+    def _make_unlistable(self) -> None:
+        self._parameters = UnbuiltParameters(self.owner)  # type: ignore[assignment]  # None stands for no parameter
 
     def _clear_tree(self) -> None:
         tree, self.tree = self.tree, None
@@ -138,11 +146,11 @@ class PathParameterDict(nn.ParameterDict):
             raise KeyError(key)
         return tensor
 
-    def __setitem__(self, key: str, value: Any) -> None:
+    def __setitem__(self, key: str, value: object) -> None:
         """Put a tensor in by hand; what is no parameter becomes one, as in an ``nn.ParameterDict``."""
         if not isinstance(value, Tensor):
             raise TypeError(f"'{key}': the variables of {self.owner} are tensors, not {type(value).__name__}.")
-        known = self.specs.get(_names.check(key))
+        known = self.specs.get(paths.check(key))
         if key in self.module_made_at:
             raise VariableKindError.of(key, "parameter", "module", self.module_made_at[key])
         buffer = known is not None and known.kind == "buffer" and not isinstance(value, nn.Parameter)
@@ -163,7 +171,7 @@ class PathParameterDict(nn.ParameterDict):
 
     # The module: a path must never be taken for an attribute, nor an attribute for a path
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if isinstance(value, Tensor) and name in self._buffers:
             self._buffers[name] = value.detach() if isinstance(value, nn.Parameter) else value
         elif isinstance(value, nn.Parameter) or (isinstance(value, Tensor) and name in self._parameters):
@@ -172,59 +180,6 @@ class PathParameterDict(nn.ParameterDict):
             super().__setattr__(name, value)
         else:  # nn.Module refuses `self.training = True` where a parameter is called "training"
             object.__setattr__(self, name, value)
-
-    # The module: torch's own walks over `_parameters` find nothing wrong with an empty store
-
-    @contextmanager
-    def _walked(self) -> Iterator[None]:
-        """Let torch walk over the tensors: none comes or goes meanwhile, and an empty store is plainly empty."""
-        with self.lock:
-            unbuilt = self._parameters
-            if not isinstance(unbuilt, UnbuiltParameters):
-                yield
-                return
-            self._parameters = {}
-            try:
-                yield
-            finally:
-                if not self._parameters:
-                    self._parameters = unbuilt
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        with self._walked():
-            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        with self._walked():
-            super()._save_to_state_dict(destination, prefix, keep_vars)
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        with self._walked():
-            super()._load_from_state_dict(*args, **kwargs)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Under the lock, and of copies: another thread may be building while this one saves.
-        with self.lock:
-            state = self.__dict__.copy()
-            state["tree"] = None
-            state["specs"] = state["_keys"] = self.specs.copy()
-            state["module_made_at"], state["_modules"] = self.module_made_at.copy(), self._modules.copy()
-            for tensors in ("_parameters", "_buffers"):
-                if not isinstance(state[tensors], UnbuiltParameters):
-                    state[tensors] = state[tensors].copy()
-        return state
-
-
-def tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The parameters and buffers of a module tree with their names, also where a ScopedModule in it is not built."""
-    for prefix, part in module.named_modules():
-        held: list[dict[str, Any]] = [part._parameters, part._buffers]
-        for tensors in held:
-            for name in dict.keys(tensors):
-                tensor = dict.get(tensors, name)
-                if tensor is not None:
-                    yield f"{prefix}.{name}" if prefix else name, tensor
 
 
 def spec_of_tensor(path: str, tensor: Tensor) -> VariableSpec:

@@ -12,11 +12,14 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from ._initialize import creating
-from ._names import check
-from ._op_names import NameEntry, NameExit
-from ._scope import VariableScope, current_scope, innermost, op_names, with_slash
-from .errors import ArgumentTypeError, ArgumentValueError, ScopeNestingError
+from .._names import paths
+from .._names.events import Event, NameEntry, NameExit
+from .._variables.identity import holds, path_of
+from .._variables.initialize import creating
+from ..errors import ArgumentTypeError, ArgumentValueError, ScopeNestingError
+from .naming import op_names, open_name_scope
+from .scope import VariableScope
+from .stack import current_scope, innermost
 
 # Operators that torch calls by a method of its own, __radd__ or __iadd__, under the name that TensorFlow has for them.
 _ARITHMETIC = ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "matmul")
@@ -62,24 +65,24 @@ class name_scope:
         ScopeNestingError: a variable scope that was opened inside is still open.
     """
 
-    def __init__(self, name: str | None, default_name: str | None = None, values: Any = None) -> None:
+    def __init__(self, name: str | None, default_name: str | None = None, values: object = None) -> None:
         name = default_name if name is None else name
         if name:
-            check(name.removesuffix("/") if isinstance(name, str) else name)
+            paths.check(name.removesuffix("/") if isinstance(name, str) else name)
         self._name = name
 
     def __enter__(self) -> str:
         scope = innermost("name_scope()")
-        NameEntry(self._name, scope, self)
-        return with_slash(op_names(scope).current(scope._call.last, scope))
+        NameEntry(self._name, scope, scope._call, self)
+        return paths.prefix_of(open_name_scope(scope))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         scope = current_scope()
         entry = None if scope is None else _innermost_entry(scope)
-        if entry is not None and entry.manager is self:
-            NameExit(entry)
+        if scope is not None and entry is not None and entry.manager is self:
+            NameExit(entry, scope._call)
         elif kind is None:
             found = None if scope is None else f"'{scope.name}'"
             if entry is not None:
@@ -89,12 +92,12 @@ class name_scope:
 
 def _innermost_entry(scope: VariableScope) -> NameEntry | None:
     """The name scope that was opened last of those that are open in a variable scope."""
-    event: Any = scope._call.last
-    closed = set()
+    event: Event | None = scope._call.last
+    closed: set[NameEntry] = set()
     while event is not scope and event is not None:
         if isinstance(event, NameExit):
             closed.add(event.entry)
-        elif isinstance(event, NameEntry) and event._within is scope and event not in closed:
+        elif isinstance(event, NameEntry) and event.within is scope and event not in closed:
             return event
         event = event._previous
     return None
@@ -145,6 +148,7 @@ class name_ops(TorchFunctionMode):
         if named:
             return str(_names[made[0]])
         _given.count += 1
+        assert scope._call.last is not None  # the call is running
         name = op_names(scope).operation(scope._call.last, scope, function)
         for tensor in made:
             _names[tensor] = name
@@ -164,8 +168,8 @@ def op_name(tensor: Tensor) -> str:
     if not isinstance(tensor, Tensor):
         raise ArgumentTypeError.of("tensor", tensor, "Give a tensor that an operation made, or a variable.")
     scope = current_scope()
-    if scope is not None and scope._call.store.holds(tensor):
-        return scope._call.store.path_of(tensor)
+    if scope is not None and holds(scope._call.store, tensor):
+        return path_of(scope._call.store, tensor)
     name = _names.get(tensor)  # type: ignore[no-untyped-call]
     if name is not None:
         return str(name)

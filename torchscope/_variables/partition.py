@@ -9,34 +9,23 @@ import functools
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from ._call import Call
-from ._initialize import fill, settle, value_of
-from ._request import Partitioner, Request
-from ._store import take_back
-from .errors import ArgumentValueError, VariableDtypeError, VariableExistsError, VariableShapeError
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """How a variable was cut in this call."""
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    cuts: tuple[int, ...]  # how many parts along each axis
-    axis: int
-    sizes: tuple[int, ...]  # of the parts along the axis
+from ..errors import ArgumentValueError, VariableDtypeError, VariableShapeError
+from .initialize import fill, settle, value_of
+from .making import default_dtype
+from .request import Partitioner, Request
+from .spec import Initializer
+from .store import Asker, Parts, take_back
 
 
 class PartInitializer:
     """Fills one part with its slice of the whole, so that fans and constants are those of the whole variable."""
 
-    def __init__(self, initializer: Any, path: str, shape: tuple[int, ...], axis: int, start: int) -> None:
+    def __init__(self, initializer: Initializer, path: str, shape: tuple[int, ...], axis: int, start: int) -> None:
         self.initializer = settle(initializer)
         self.path, self.shape, self.axis, self.start = path, shape, axis, start
 
@@ -50,10 +39,10 @@ class PartInitializer:
         return f"<part of {self.initializer!r}>"
 
 
-def answer(call: Call, request: Request, partitioner: Partitioner | None) -> Tensor:
+def answer(call: Asker, request: Request, partitioner: Partitioner | None) -> Tensor:
     """The variable that is asked for: in one, or joined from its parts."""
     path, store = request.path, call.store
-    here: Parts | None = call.remembered.get(path)  # got in this call
+    here = None if call.parts is None else call.parts.get(path)  # got in this call
     made = here or (store.parts.get(path) if f"{path}/part_0" in store.specs else None)
     if partitioner is not None and request.shape is None and request.initializer is not None:
         request = _with_shape_of_constant(request)
@@ -68,8 +57,19 @@ def answer(call: Call, request: Request, partitioner: Partitioner | None) -> Ten
     if path in store.specs:
         mend = f"'{path}' exists in one piece. Ask for it without a partitioner."
         raise ArgumentValueError.of("partitioner", partitioner, mend)
-    if here is not None and not request.reuse:
-        raise VariableExistsError.of(path, store.owner, store.specs[f"{path}/part_0"].made_at)
+    return _in_parts(call, request, partitioner, here, made)
+
+
+def _in_parts(
+    call: Asker, request: Request, partitioner: Partitioner, here: Parts | None, made: Parts | None
+) -> Tensor:
+    """The variable that is asked for with a partitioner.
+
+    Whether it may be got again is asked of the rule of reuse for the whole, whether it exists for each part.
+    """
+    path, store = request.path, call.store
+    made_at = store.specs[f"{path}/part_0"].made_at if made is not None else None
+    store.is_new(call, path, request.reuse, got=here is not None, exists=True, made_at=made_at)
     if made is not None:
         _check(call, request, made)
     parts = here if here is not None and request.shape is None else _parts(call, request, partitioner)
@@ -77,11 +77,12 @@ def answer(call: Call, request: Request, partitioner: Partitioner | None) -> Ten
         _refuse_other_cuts(path, parts.cuts, made.cuts)
     with _all_or_nothing(call):
         joined = _joined(call, request, parts)
-    call.remembered[path] = store.parts[path] = parts
+    call.parts = call.parts or {}
+    call.parts[path] = store.parts[path] = parts
     return joined
 
 
-def _check(call: Call, request: Request, made: Parts) -> None:
+def _check(call: Asker, request: Request, made: Parts) -> None:
     """Hold a request against how the variable was cut."""
     made_at = call.store.specs[f"{request.path}/part_0"].made_at
     if request.shape is not None and request.shape != made.shape:
@@ -103,11 +104,11 @@ def _copied(tensor: Tensor, value: Tensor) -> None:
     tensor.copy_(value)
 
 
-def _parts(call: Call, request: Request, partitioner: Partitioner) -> Parts:
+def _parts(call: Asker, request: Request, partitioner: Partitioner) -> Parts:
     path, shape = request.path, request.shape
     if shape is None:
         raise ArgumentValueError.of("shape", None, f"'{path}' is asked for in parts: only its shape tells which.")
-    dtype = request.dtype or request.default_dtype or call.store.default_dtype()
+    dtype = request.dtype or request.default_dtype or default_dtype(call.store)
     cuts = _cuts(request, partitioner, dtype)
     axis = max(range(len(cuts)), key=cuts.__getitem__)
     count = cuts[axis]
@@ -137,7 +138,7 @@ def _refuse_other_cuts(path: str, asked: tuple[int, ...], found: tuple[int, ...]
     raise ArgumentValueError.of("the partitioner's result", asked, mend)
 
 
-def _joined(call: Call, request: Request, parts: Parts) -> Tensor:
+def _joined(call: Asker, request: Request, parts: Parts) -> Tensor:
     tensors, start = [], 0
     for number, size in enumerate(parts.sizes):
         shape = (*parts.shape[: parts.axis], size, *parts.shape[parts.axis + 1 :])
@@ -149,7 +150,7 @@ def _joined(call: Call, request: Request, parts: Parts) -> Tensor:
 
 
 @contextmanager
-def _all_or_nothing(call: Call) -> Iterator[None]:
+def _all_or_nothing(call: Asker) -> Iterator[None]:
     """Take back the parts that were made and got if a later one fails."""
     got = len(call.got)
     around = nullcontext() if call.undo is None else call.store.lock

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
-from ._spec import VariableSpec
+from .spec import VariableSpec
 
-_NOTHING: dict[str, Any] = {}  # shared by all who have nothing
+_NO_SCOPES: dict[str, PathNode] = {}  # shared by all nodes that have none
+_NO_NAMES: dict[str, int] = {}
 
 
 class PathNode:
@@ -25,8 +27,8 @@ class PathNode:
     def __init__(self, below: str, length: int) -> None:
         self._below = below  # a path that begins with the prefix; it is there already, so it takes no memory
         self._length = length  # of the prefix
-        self.scopes: dict[str, PathNode] = _NOTHING
-        self.names: dict[str, int] = _NOTHING  # of the variables that lie right here, to their numbers
+        self.scopes: dict[str, PathNode] = _NO_SCOPES
+        self.names: dict[str, int] = _NO_NAMES  # of the variables that lie right here, to their numbers
         self.specs: tuple[VariableSpec, ...] = ()  # by number
 
     def clear(self) -> None:
@@ -35,7 +37,7 @@ class PathNode:
         while nodes:
             node = nodes.pop()
             nodes += node.scopes.values()
-            node.scopes, node.names, node.specs = _NOTHING, _NOTHING, ()
+            node.scopes, node.names, node.specs = _NO_SCOPES, _NO_NAMES, ()
 
     @property
     def prefix(self) -> str:
@@ -78,7 +80,7 @@ def _grown(node: PathNode, path: str) -> PathNode:
         inside = node.scopes.get(name)
         if inside is None:
             inside = PathNode(path, node._length + len(name) + 1)
-            if node.scopes is _NOTHING:
+            if node.scopes is _NO_SCOPES:
                 node.scopes = {}
             node.scopes[name] = inside
         node = inside
@@ -92,6 +94,12 @@ def _numbers(names: tuple[str, ...]) -> dict[str, int]:
 _shared_numbers = functools.lru_cache(_numbers)  # most scopes have the names of other scopes
 
 
+class Declarations(Protocol):
+    """A store, as far as its declarations go."""
+
+    specs: dict[str, VariableSpec]
+
+
 class TracedNode:
     """A path while ``torch.compile`` traces: what stands for a node, for what it leads to, and for a declaration.
 
@@ -99,7 +107,7 @@ class TracedNode:
     be one thing more to check.
     """
 
-    def __init__(self, path: str, parameters: Mapping[str, Any], store: Any) -> None:
+    def __init__(self, path: str, parameters: Mapping[str, Tensor | None], store: Declarations) -> None:
         self.path = path
         self._parameters = parameters
         self._store = store  # not its specs: the compiler would check every key
@@ -116,7 +124,7 @@ class TracedNode:
 
     names = specs = scopes
 
-    def __getitem__(self, name: Any) -> TracedNode:
+    def __getitem__(self, name: str | TracedNode) -> TracedNode:
         if isinstance(name, TracedNode):  # the number of a variable
             return name
         if type(name) is not str or not name.isidentifier():
@@ -130,9 +138,11 @@ class TracedNode:
     @property
     def shape(self) -> tuple[int, ...]:
         """That of the tensor."""
-        return self._parameters[self.path].shape  # type: ignore[no-any-return]
+        variable = self._parameters[self.path]
+        assert variable is not None  # looked up before
+        return variable.shape
 
     @property
     def dtype(self) -> torch.dtype:
         """That of the declaration."""
-        return self._store.specs[self.path].dtype  # type: ignore[no-any-return]
+        return self._store.specs[self.path].dtype

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 
-from .errors import ArgumentValueError, InvalidNameError
+from ..errors import ArgumentValueError, InvalidNameError
 
 _FORBIDDEN = re.compile(r"[.:\s\x00-\x1f\x7f-\x9f]")
 _GLOB = re.compile(r"\*\*/?|\*|\?|\[!?[^\]]+\]")
@@ -19,6 +19,15 @@ def join(prefix: str, name: str) -> str:
     ('a/b/w', 'w')
     """
     return f"{prefix}/{name}" if prefix else name
+
+
+def prefix_of(path: str) -> str:
+    """What stands before a name inside a path: ``"a/b/"``, and ``""`` at the root.
+
+    >>> prefix_of("a/b"), prefix_of("")
+    ('a/b/', '')
+    """
+    return path and path + "/"
 
 
 def check(name: object) -> str:

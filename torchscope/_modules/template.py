@@ -5,15 +5,19 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager
+from typing import Any
 
 from torch import Tensor
 
-from . import _names, _scope
-from ._request import Getter, checked, refuse_late
-from ._scope import VariableScope, innermost
-from ._spec import caller
-from .errors import ArgumentTypeError, VariableNotFoundError
+from .._names import paths
+from .._scopes.arguments import Getter, checked, refuse_late
+from .._scopes.call import TemplateState
+from .._scopes.scope import VariableScope
+from .._scopes.stack import innermost
+from .._scopes.variable_scope import variable_scope
+from .._variables.made_at import caller
+from ..errors import ArgumentTypeError, VariableNotFoundError
 
 
 def make_template(
@@ -62,14 +66,6 @@ def make_template(
     return template
 
 
-class _State(NamedTuple):
-    """What a template is in one call of a module."""
-
-    scope: VariableScope | None = None
-    called: bool = False  # a call of it began: from then on it shares
-    variables_made: bool = False  # a call of it ended: from then on nothing new may come
-
-
 class Template:
     """What :func:`make_template` returns."""
 
@@ -79,8 +75,8 @@ class Template:
         if not callable(function):
             raise ArgumentTypeError.of("func_", function, "Give a function.")
         refuse_late(function, "Give a function that returns its result")
-        self._name = _names.check(name)
-        self._unique_name = unique_name if unique_name is None else _names.check(unique_name)
+        self._name = paths.check(name)
+        self._unique_name = unique_name if unique_name is None else paths.check(unique_name)
         self._function = function
         self._custom_getter = checked("custom_getter", custom_getter)
         self._made_at = caller()
@@ -107,28 +103,30 @@ class Template:
         scope = self.variable_scope
         return [] if scope is None else scope.trainable_variables()
 
-    def _state(self) -> _State:
+    def _state(self) -> TemplateState:
         """What it is in the running call."""
-        state: _State = innermost("A template")._call.remembered.get(self, _State())
-        return state
+        templates = innermost("A template")._call.templates
+        return TemplateState() if templates is None else templates.get(self, TemplateState())
 
-    def _remember(self, state: _State) -> None:
-        innermost("A template")._call.remembered[self] = state
+    def _remember(self, state: TemplateState) -> None:
+        call = innermost("A template")._call
+        call.templates = call.templates or {}
+        call.templates[self] = state
 
-    def _manager(self, **options: Any) -> _scope.variable_scope:
-        return _scope.variable_scope(self._unique_name, self._name, custom_getter=self._custom_getter, **options)
+    def _manager(self, **options: Any) -> AbstractContextManager[VariableScope]:
+        return variable_scope(self._unique_name, self._name, custom_getter=self._custom_getter, **options)
 
     def _open_scope(self) -> None:
         outer = innermost("make_template(create_scope_now_=True)")
         with self._manager(auxiliary_name_scope=False) as scope:
             # TensorFlow opens no name scope here, and takes the relative name for the original one.
             scope._original = scope.name.removeprefix(outer._prefix)
-            self._remember(_State(scope))
+            self._remember(TemplateState(scope))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function in the template's scope."""
         state = self._state()
-        manager = self._manager() if state.scope is None else _scope.variable_scope(state.scope, reuse=state.called)
+        manager = self._manager() if state.scope is None else variable_scope(state.scope, reuse=state.called)
         with manager as opened:
             state = state._replace(scope=state.scope or opened)
             self._remember(state._replace(called=True))  # already now: a template that calls itself shares
@@ -141,7 +139,7 @@ class Template:
             self._remember(state._replace(called=True, variables_made=True))
             return result
 
-    def _run(self, state: _State, args: Any, kwargs: Any) -> Any:
+    def _run(self, state: TemplateState, args: Any, kwargs: Any) -> Any:
         call = innermost("A template")._call
         specs, before = call.store.specs, len(call.got)
         result = self._function(*args, **kwargs)

@@ -9,15 +9,16 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from . import _names
-from ._call import Call
-from ._initialize import plain_mode, stream_of
-from ._parameter_dict import tensors_of
-from ._request import DeviceLike
-from ._scope import VariableScope, innermost
-from ._spec import caller, can_be_pickled
-from ._tracing import refuse, refuse_missing, tracer
-from .errors import ArgumentTypeError, VariableExistsError, VariableKindError, VariableNotFoundError
+from .._names import paths
+from .._scopes.scope import VariableScope
+from .._scopes.stack import innermost
+from .._variables.initialize import plain_mode, stream_of
+from .._variables.made_at import caller
+from .._variables.module_tree import tensors_of
+from .._variables.request import DeviceLike
+from .._variables.spec import can_be_pickled
+from .._variables.tracing import tracer
+from ..errors import ArgumentTypeError, VariableKindError
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -67,51 +68,38 @@ def get_module(name: str, factory: Callable[..., M], *args: Any, **kwargs: Any) 
             "factory", kind, f"It is a module already: get_module({name!r}, {kind}, ...) makes it."
         )
     call = scope._call
-    path = _names.check(_names.join(scope.name, _names.check(name)))
+    path = paths.check(paths.join(scope.name, paths.check(name)))
+    make = _Maker(factory, args, kwargs, scope._settings.dtype or call.store.dtype)
     if call.undo is None or tracer() is not None:
-        return _answer(scope, call, path, factory, args, kwargs)
+        return _answer(scope, path, make)  # type: ignore[return-value]  # it was made by this factory
     with call.store.lock:
-        return _answer(scope, call, path, factory, args, kwargs)
+        return _answer(scope, path, make)  # type: ignore[return-value]
 
 
-def _answer(scope: VariableScope, call: Call, path: str, factory: Callable[..., M], args: Any, kwargs: Any) -> M:
-    store = call.store
-    spec = store.specs.get(path)
+def _answer(scope: VariableScope, path: str, make: _Maker) -> nn.Module:
+    """The module of a path, by the rule of reuse."""
+    call = scope._call
+    store, spec = call.store, call.store.specs.get(path)
     if spec is not None:
         raise VariableKindError.of(path, "module", spec.kind, spec.made_at)
-    if path in call.got and not scope._reuse:
-        raise VariableExistsError.of(path, store.owner, store.module_made_at.get(path))
-    module: Any = store._modules.get(path)
-    if module is None:
-        module = _create(scope, call, path, factory, args, kwargs)
+    module, made_at = store._modules.get(path), store.module_made_at.get(path)
+    got = path in call.got
+    if store.is_new(call, path, scope._reuse, got=got, exists=module is not None, made_at=made_at):
+        module = _create(scope, path, make)
     elif path not in store.makers and tracer() is None:
-        store.makers[path] = _Maker(factory, args, kwargs, scope._settings.dtype or store.dtype)
+        store.makers[path] = make
+    assert module is not None
     call.got[path] = True
-    return module  # type: ignore[no-any-return]
+    return module
 
 
-def _create(
-    scope: VariableScope, call: Call, path: str, factory: Callable[..., M], args: Any, kwargs: Any
-) -> nn.Module:
-    store, existing = call.store, (*call.store.specs, *call.store.module_made_at)
-    if scope._reuse is True:
-        raise VariableNotFoundError.of_reuse(path, store.owner, _names.nearest(path, existing))
-    tracing = tracer()
-    if tracing is not None and store.settled:
-        refuse_missing(path, store.owner, existing)
-    if tracing is not None:
-        refuse(path, store.owner, tracing)
-    if call.undo is None:
-        raise VariableNotFoundError.of_built(path, store.owner, _names.nearest(path, existing))
-    if store.made_strictly and call.sets_built:
-        raise VariableNotFoundError.of_state_dict(path, store.owner, _names.nearest(path, existing))
-    if not callable(factory):
-        raise ArgumentTypeError.of("factory", factory, "Give what makes the module, such as its class: torch.nn.GRU.")
-    make = _Maker(factory, args, kwargs, scope._settings.dtype or store.dtype)
+def _create(scope: VariableScope, path: str, make: _Maker) -> nn.Module:
+    call, store = scope._call, scope._call.store
     device = scope._settings.device if scope._settings.device is not None else store.device
     module = make(path, store.seed, device)
     store.makers[path] = make
     store.put_module(path, module, caller())
+    assert call.undo is not None  # the rule says so
     call.undo.append((store, path, None))
     for values in store.first_values:  # build() leaves the state of its buffers alone
         for name, tensor in tensors_of(module):
@@ -130,6 +118,9 @@ class _Maker:
 
     def __call__(self, path: str, seed: int | None, device: DeviceLike | None) -> nn.Module:
         """Make it, on a device or torch's default one."""
+        if not callable(self.factory):
+            mend = "Give what makes the module, such as its class: torch.nn.GRU."
+            raise ArgumentTypeError.of("factory", self.factory, mend)
         target = torch.get_default_device() if device is None else torch.device(device)
         # With a seed it is made on the CPU and moved, so that the numbers are the same on every device.
         seed = None if target.type == "meta" else seed

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import torch
 from torch._C import _functorch, _get_dispatch_mode, _TorchDispatchModeKey
 
-from ._names import nearest
-from .errors import TracingError, VariableNotFoundError
+from .._names.paths import nearest
+from ..errors import TracingError, VariableNotFoundError
 
 
 def in_backward() -> bool:
@@ -36,18 +38,18 @@ def tracer() -> str | None:
     return None
 
 
-def refuse(path: str, owner: str, tracer: str) -> None:
+def refuse(path: str, owner: str, tracer: str) -> NoReturn:
     """Say "build first", also from inside code that ``torch.compile`` is tracing."""
     raise TracingError.of(path, owner, tracer)
 
 
-def refuse_missing(path: str, owner: str, existing: tuple[str, ...]) -> None:
+def refuse_missing(path: str, owner: str, existing: tuple[str, ...]) -> NoReturn:
     """Say which paths there are, likewise."""
     raise VariableNotFoundError.of_built(path, owner, nearest(path, existing))
 
 
-# Dynamo calls a function marked so while it traces, and lets what it raises through to the user; of an exception that
-# it traced itself it would only say that it observed one. This is what torch.compiler.assume_constant_result does;
-# calling that would import all of Dynamo.
+# Dynamo runs a function that is marked so instead of tracing it, and what it raises reaches the user as it is. Of an
+# exception in code that it traces, Dynamo reports only that there was one. torch.compiler.assume_constant_result sets
+# the same mark, but importing that would import all of Dynamo.
 refuse._dynamo_marked_constant = True  # type: ignore[attr-defined]
 refuse_missing._dynamo_marked_constant = True  # type: ignore[attr-defined]

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import InitializerError, ScopeError, VariableDtypeError, VariableShapeError
-from .initializers import glorot_uniform_initializer, zeros_initializer
+from ..errors import InitializerError, ScopeError, VariableDtypeError, VariableShapeError
+from ..initializers import glorot_uniform_initializer, zeros_initializer
 
 _FILL = "Fill the tensor in place: lambda t: t.fill_(1.0), or functools.partial(torch.nn.init.normal_, std=0.1)."
 

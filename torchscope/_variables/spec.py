@@ -6,9 +6,7 @@ import contextlib
 import copy
 import functools
 import io
-import os
 import pickle
-import sys
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -17,14 +15,12 @@ from typing import Any, Literal, NoReturn
 import torch
 from torch import Tensor, nn
 
-from .errors import ScopeError, VariableDtypeError, VariableKindError, VariableShapeError
+from ..errors import ScopeError, VariableDtypeError, VariableKindError, VariableShapeError
 
 Kind = Literal["parameter", "buffer"]
-Initializer = Any  # a callable that fills a tensor, one that returns its value, or a constant
+Initializer = object  # a callable that fills a tensor, one that returns its value, or a constant: a number, an array
 Regularizer = Callable[[Tensor], Tensor | None]
 Constraint = Callable[[Tensor], Tensor | None]
-
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,16 +158,3 @@ class _Probe(pickle.Pickler):
 
     def persistent_id(self, obj: Any) -> str | None:
         return "tried elsewhere" if isinstance(obj, (nn.Module, Tensor)) else None
-
-
-def caller() -> str:
-    """``file:line`` of the nearest frame outside this package, the file relative to the working directory if below."""
-    if torch.compiler.is_compiling():  # it cannot look at frames
-        return "compiled code"
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
-        frame = frame.f_back
-    file = frame.f_code.co_filename
-    with contextlib.suppress(OSError):  # the working directory may be gone
-        file = file.removeprefix(os.getcwd() + os.sep)
-    return f"{file}:{frame.f_lineno}"

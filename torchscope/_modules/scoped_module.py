@@ -1,35 +1,37 @@
-"""``ScopedModule``: the module that owns the variables, and what starts a call of it."""
+"""``ScopedModule``: the module that owns the variables."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType, TracebackType
-from typing import Any, Self, TypeVar, cast
+from types import MappingProxyType
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from . import _names
-from ._call import Call
-from ._request import DeviceLike, checked, refuse_late
-from ._scope import VariableScope, base_scope, current_call, current_scope, leave_call, runs_here, thread
-from ._spec import VariableSpec
-from ._store import (
+from .._names import paths
+from .._scopes.arguments import checked, refuse_late
+from .._scopes.scope import VariableScope
+from .._scopes.stack import thread
+from .._variables import collections
+from .._variables.identity import path_of
+from .._variables.making import (
     GLOBAL_VARIABLES,
     LOCAL_VARIABLES,
     REGULARIZATION_LOSSES,
     TRAINABLE_VARIABLES,
-    VariableStore,
 )
-from .errors import ArgumentTypeError, ArgumentValueError, NotBuiltError, ScopeNestingError
+from .._variables.request import DeviceLike
+from .._variables.resetting import reset
+from .._variables.spec import VariableSpec
+from .._variables.store import VariableStore
+from ..errors import ArgumentTypeError, ArgumentValueError, NotBuiltError
+from .building import state_kept
+from .entry import AsDefault, Root, run, running, starting_a_call
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-class ScopedModule(nn.Module):
+class ScopedModule(Root):
     """An ``nn.Module`` whose parameters are made where they are used, by :func:`torchscope.get_variable`.
 
     Subclass it and write ``forward``, or wrap a function. Each call of the module is a fresh TensorFlow 1 graph whose
@@ -60,8 +62,6 @@ class ScopedModule(nn.Module):
         ArgumentTypeError, ArgumentValueError: ``fn`` is no function that can be a forward, or there is a forward too.
     """
 
-    variables: VariableStore
-
     def __init__(
         self,
         fn: Callable[..., Any] | None = None,
@@ -91,7 +91,7 @@ class ScopedModule(nn.Module):
         super().__init_subclass__(**kwargs)
         refuse_late(cls.forward, "Write a forward that returns its result")
         if not getattr(cls.forward, "_starts_call", False):
-            cls.forward = _starting_a_call(cls.forward)  # type: ignore[method-assign]
+            cls.forward = starting_a_call(cls.forward)  # type: ignore[method-assign]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the wrapped function; a subclass writes its own."""
@@ -138,9 +138,9 @@ class ScopedModule(nn.Module):
         """
         self.variables.set_building(+1)
         try:
-            with _state_kept(self), torch.no_grad():
+            with state_kept(self), torch.no_grad():
                 # a call around the call: hooks that fail undo it too
-                _run(self, thread.call, type(self).__call__, args, kwargs)
+                run(self, thread.call, type(self).__call__, args, kwargs)
         finally:
             self.variables.set_building(-1)
         return self
@@ -167,7 +167,7 @@ class ScopedModule(nn.Module):
         finally:
             self.variables.set_building(-1)
 
-    def as_default(self) -> _AsDefault:
+    def as_default(self) -> AsDefault:
         """Own the variables that are got in a ``with`` block: a call without a forward.
 
         It always may create variables and does not set ``built``. If an exception leaves the block, what the block
@@ -180,7 +180,7 @@ class ScopedModule(nn.Module):
         >>> model.variables["w"] is w
         True
         """
-        return _AsDefault(self)
+        return AsDefault(self)
 
     def reset_parameters(self) -> None:
         """Fill every variable of this module anew, in place, as it was declared; other modules inside are left alone.
@@ -200,7 +200,7 @@ class ScopedModule(nn.Module):
             InitializerError: a variable came from a ``state_dict`` and was never got, so its initializer is unknown; or
                 a layer has other tensors now than its factory makes.
         """
-        self.variables.reset()
+        reset(self.variables)
 
     # Looking at the variables
 
@@ -225,7 +225,7 @@ class ScopedModule(nn.Module):
         Raises:
             VariableNotFoundError: it is no variable of this module.
         """
-        return self.variables.path_of(variable)
+        return path_of(self.variables, variable)
 
     def trainable_variables(self, scope: str | VariableScope | None = None) -> list[Tensor]:
         """The variables with ``requires_grad``, in order of creation, below ``scope``; ``parameters()`` has all.
@@ -249,7 +249,7 @@ class ScopedModule(nn.Module):
         Raises:
             NotBuiltError: as :meth:`parameters`, outside of a call.
         """
-        if _running(self) is None:
+        if running(self) is None:
             self._refuse_unbuilt()
         return self.get_collection(TRAINABLE_VARIABLES, scope)
 
@@ -294,9 +294,9 @@ class ScopedModule(nn.Module):
         >>> [model.variable_name(v) for v in model.get_collection("slow")]
         ['v']
         """
-        call = _running(self)
+        call = running(self)
         loose = self.variables.collected if call is None else call.collected or {}
-        return self.variables.collection(name, _path(scope), loose)
+        return collections.collection(self.variables, name, _path(scope), loose)
 
     def add_to_collection(self, name: str, value: Any) -> None:
         """Add a value, or a variable of this module, to a collection.
@@ -314,12 +314,10 @@ class ScopedModule(nn.Module):
         >>> model.get_collection("penalties")
         [tensor(3.)]
         """
-        store, call = self.variables, _running(self)
-        if isinstance(value, Tensor) and store.holds(value):
-            path = store.path_of(value)
-            if path not in store.tagged.setdefault(name, []):
-                store.tagged[name].append(path)
-        elif call is None:
+        store, call = self.variables, running(self)
+        if collections.tag(store, name, value):
+            return
+        if call is None:
             store.collected.setdefault(name, []).append(("", value))
         else:
             call.collected = call.collected or {}
@@ -368,7 +366,7 @@ class ScopedModule(nn.Module):
         >>> model.variables["w"].tolist()
         [0.5, 0.5]
         """
-        self.variables.apply_constraints()
+        collections.apply_constraints(self.variables)
 
     # As any nn.Module
 
@@ -443,171 +441,12 @@ class ScopedModule(nn.Module):
             raise NotBuiltError.of(self.variables.owner)
 
 
-def scoped(method: F) -> F:
-    """Mark a method of a :class:`ScopedModule` as an entry point, like its ``forward``.
-
-    Called from outside, the method starts a call of its own; called from inside a call of the same module, it goes on
-    in that call and its scopes.
-
-    >>> from torchscope import ScopedModule, get_variable, scoped
-    >>> class Coder(ScopedModule):
-    ...     @scoped
-    ...     def encode(self, x):
-    ...         return x * get_variable("scale", [])
-    ...     def forward(self, x):
-    ...         return self.encode(x)
-    >>> coder = Coder(seed=0).build(torch.ones(1))
-    >>> torch.equal(coder.encode(torch.ones(1)), coder(torch.ones(1)))
-    True
-    """
-
-    refuse_late(method, "Mark a method that returns its result")
-
-    @functools.wraps(method)
-    def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not isinstance(self, ScopedModule):
-            raise ArgumentTypeError.of("self", self, "@scoped marks methods of a ScopedModule.")
-        outer = thread.call
-        if outer is not None and _running(self) is not None:
-            return method(self, *args, **kwargs)
-        return _run(self, outer, method, args, kwargs)
-
-    return cast(F, entry)
-
-
-def _starting_a_call(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """``forward``, wrapped so that it starts a call; not where a subclass's own ``forward`` calls it by super()."""
-
-    @functools.wraps(forward)
-    def wrapper(self: ScopedModule, *args: Any, **kwargs: Any) -> Any:
-        outer = thread.call
-        if outer is not None and type(self).forward is not wrapper and _running(self) is not None:
-            return forward(self, *args, **kwargs)
-        return _run(self, outer, forward, args, kwargs)
-
-    # A code object of its own: torch.compile keeps what it compiled, and counts recompilations, by code object.
-    own: Any = wrapper
-    own.__code__ = own.__code__.replace(co_name=own.__name__, co_qualname=own.__qualname__)
-    own._starts_call = True
-    return wrapper
-
-
-def _run(root: ScopedModule, outer: Call | None, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """One call: an empty scope, the function, and the caller's scope back."""
-    store: Any = root._modules["variables"]
-    call = Call(root, store, outer)
-    if not store.settled:
-        call.start_building(sets_built=True)
-    base = base_scope(call)
-    try:
-        result = function(root, *args, **kwargs)
-        if thread.call is not call or call.scope is not base or call.undo is not None or call.collected is not None:
-            _close(call, base)
-        return result
-    except BaseException:
-        if call.undo is not None:
-            call.undo_building()
-        raise
-    finally:
-        leave_call(call)
-
-
-def _close(call: Call, base: VariableScope) -> None:
-    """End a call that succeeded: nothing may be open, and what it made is kept."""
-    found = current_scope()
-    if found is not base:
-        name = "no scope at all" if found is None else f"'{found.name}'"
-        raise ScopeNestingError.of(f"the call of {call.store.owner}", name)
-    if call.collected is not None:
-        call.store.collected = call.collected
-    if call.undo is not None:
-        call.finish_building()
-
-
-class _AsDefault:
-    """``with module.as_default():``, a call whose body is the block."""
-
-    def __init__(self, root: ScopedModule) -> None:
-        self._root = root
-        self._open: list[VariableScope] = []  # the bottom of each call
-
-    def __enter__(self) -> ScopedModule:
-        call = Call(self._root, self._root.variables, thread.call)
-        call.start_building(sets_built=False)
-        self._open.append(base_scope(call))
-        return self._root
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        # Of several that are open at once, the one of this thread.
-        base = next((base for base in reversed(self._open) if runs_here(base._call)), self._open[-1])
-        self._open.remove(base)
-        call = base._call
-        try:
-            if kind is None:
-                _close(call, base)
-            elif call.undo is not None and not issubclass(kind, Exception):
-                call.finish_building()  # KeyboardInterrupt and the like
-        finally:
-            if call.undo is not None:  # it failed
-                call.undo_building()
-            leave_call(call)
-
-
-def _running(root: ScopedModule) -> Call | None:
-    """The call of this very module that is running in this thread, if the innermost one is."""
-    call = current_call()
-    return call if call is not None and call.root is root else None
-
-
 def _path(scope: str | VariableScope | None) -> str:
     if isinstance(scope, VariableScope):
-        return _names.literal(scope.name)
+        return paths.literal(scope.name)
     if scope is not None and not isinstance(scope, str):
         raise ArgumentTypeError.of("scope", scope, "Give a path, a glob or a VariableScope.")
     return scope or ""
 
 
-@contextmanager
-def _state_kept(root: ScopedModule) -> Iterator[None]:
-    """Undo what a dry run does to the values of buffers and the like, those it creates included."""
-    stores = {name: module for name, module in root.named_modules() if isinstance(module, VariableStore)}
-    first: dict[str, dict[str, Tensor]] = {}
-    for name, store in stores.items():
-        with store.lock:  # another build() that is running knows what was there before its own dry run
-            first[name] = {path: value for values in store.first_values for path, value in values.items()}
-            store.first_values.append(first[name])
-    before = {name: state.detach().clone() for name, state in _state(root)}
-    for name, values in first.items():
-        for key, value in before.items():
-            if key.startswith(name + "."):
-                values.setdefault(key.removeprefix(name + "."), value)
-    try:
-        yield
-    finally:
-        for name, store in stores.items():
-            with store.lock:
-                before.update({f"{name}.{path}": value for path, value in first[name].items()})
-        with torch.no_grad():
-            for name, state in _state(root):
-                kept = before.get(name)
-                if kept is None or kept.shape != state.shape or state.is_meta:
-                    continue
-                if not torch.equal(kept, state):
-                    state.copy_(kept)
-        for name, store in stores.items():  # not before: until now a build that starts is told the first values here
-            with store.lock:
-                store.first_values = [values for values in store.first_values if values is not first[name]]
-
-
-def _state(root: ScopedModule) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of the module tree that no optimizer trains, by name: buffers and parameters without gradient."""
-    for prefix, module in root.named_modules():
-        for tensors in (dict(module._parameters.copy()), module._buffers):
-            for name, tensor in tensors.items():
-                if tensor is not None and not tensor.requires_grad and not is_lazy(tensor):
-                    yield f"{prefix}.{name}", tensor
-
-
-ScopedModule.forward = _starting_a_call(ScopedModule.forward)  # type: ignore[method-assign]
+ScopedModule.forward = starting_a_call(ScopedModule.forward)  # type: ignore[method-assign]

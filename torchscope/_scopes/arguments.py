@@ -1,23 +1,20 @@
-"""What is asked for: the settings of a scope, the options of a get, and the request they make together."""
+"""Arguments of the public functions: their options as typed dicts, and the checks of each value."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, TypedDict, TypeVar
 
 import torch
-from torch import Tensor
 
-from ._spec import Constraint, Initializer, Kind, Regularizer
-from .errors import ArgumentTypeError, ArgumentValueError, VariableShapeError
+from .._variables.request import DeviceLike, Partitioner
+from .._variables.reuse import Reuse
+from .._variables.spec import Constraint, Initializer, Regularizer
+from ..errors import ArgumentTypeError, ArgumentValueError
 
 T = TypeVar("T")
 Getter = Callable[..., Any]
-Partitioner = Callable[..., Any]  # of shape= and dtype=: how many parts along each axis
-DeviceLike = torch.device | str | int
-Shape = Any  # a sequence of ints, or one int for a vector
 
 
 class VariableOptions(TypedDict, total=False):
@@ -39,6 +36,20 @@ class BufferOptions(TypedDict, total=False):
     device: DeviceLike | None
 
 
+class ScopeOptions(TypedDict, total=False):
+    """The keyword-only arguments of ``variable_scope``."""
+
+    initializer: Initializer
+    regularizer: Regularizer | None
+    device: DeviceLike | None
+    partitioner: Partitioner | None
+    custom_getter: Getter | None
+    reuse: Reuse
+    dtype: torch.dtype | None
+    constraint: Constraint | None
+    auxiliary_name_scope: bool
+
+
 _TENSORFLOWS = {
     "caching_device": "; there is no caching of reads, and device= says where a variable lives",
     "use_resource": "; leave it out, every variable is a parameter or a buffer",
@@ -48,7 +59,7 @@ _TENSORFLOWS = {
 }
 
 
-def refuse_unknown(function: str, given: Any, options: type) -> None:
+def refuse_unknown(function: str, given: Iterable[str], options: type) -> None:
     """Raise the ``TypeError`` of a keyword argument that ``function`` does not have."""
     for name in given:
         if name not in options.__annotations__:
@@ -56,7 +67,7 @@ def refuse_unknown(function: str, given: Any, options: type) -> None:
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
 
 
-def refuse_late(function: Any, mend: str) -> None:
+def refuse_late(function: object, mend: str) -> None:
     """Refuse a generator or coroutine: its body would run when the scopes around its call are closed again."""
     late = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
     if any(is_late(function) for is_late in late):
@@ -87,52 +98,6 @@ def show_options(options: type) -> Callable[[T], T]:
     return show
 
 
-class Settings:
-    """What a scope hands down to the scopes and variables inside it. Never changed in place: inner scopes share it."""
-
-    __slots__ = ("constraint", "custom_getter", "device", "dtype", "initializer", "partitioner", "regularizer", "plain")
-
-    initializer: Initializer
-    regularizer: Regularizer | None
-    dtype: torch.dtype | None
-    device: DeviceLike | None
-    partitioner: Partitioner | None
-    custom_getter: Getter | None
-    constraint: Constraint | None
-    plain: bool  # neither getter nor partitioner: an existing variable is returned as it is
-
-    def __init__(self) -> None:
-        for name in SETTINGS:
-            setattr(self, name, None)
-        self.plain = True
-
-    def replace(self, **changes: Any) -> Settings:
-        """A copy with some settings changed, each checked."""
-        new = Settings()
-        for name in SETTINGS:
-            setattr(new, name, getattr(self, name))
-        for name, value in changes.items():
-            setattr(new, name, checked(name, value))
-        new.plain = new.custom_getter is None and new.partitioner is None
-        return new
-
-
-SETTINGS = tuple(name for name in Settings.__slots__ if name != "plain")
-
-
-def no_regularizer(variable: Tensor) -> None:
-    """The regularizer that regularizes nothing: given to a scope or a variable, it switches an inherited one off.
-
-    >>> from torchscope import ScopedModule, get_variable, variable_scope
-    >>> def forward():
-    ...     with variable_scope("dense", regularizer=lambda w: w.square().sum()):
-    ...         get_variable("kernel", [3])
-    ...         get_variable("bias", [3], regularizer=no_regularizer)
-    >>> len(ScopedModule(forward).build().regularization_losses())
-    1
-    """
-
-
 def checked(name: str, value: Any) -> Any:
     """A setting or option of this name, or an error that says what it must be."""
     if value is None:
@@ -153,41 +118,3 @@ def checked(name: str, value: Any) -> Any:
             raise ArgumentTypeError.of(name, value, 'Give a list of names, such as ["variables", "mine"].')
         return tuple(value)
     return value
-
-
-@dataclass(slots=True)
-class Request:
-    """One request for one path, filled in and checked, as the store takes it. ``None`` means: not asked for."""
-
-    path: str
-    kind: Kind
-    reuse: Any
-    shape: tuple[int, ...] | None
-    dtype: torch.dtype | None
-    default_dtype: torch.dtype | None
-    initializer: Initializer
-    regularizer: Regularizer | None = None
-    trainable: bool | None = None
-    collections: tuple[str, ...] | None = None
-    device: Any = None
-    constraint: Constraint | None = None
-    persistent: bool = True
-
-
-def as_shape(path: str, shape: Any) -> tuple[int, ...]:
-    """A shape as a tuple of ints; an int alone is a vector's.
-
-    >>> as_shape("w", [2, 3]), as_shape("w", 4), as_shape("w", torch.Size([]))
-    ((2, 3), (4,), ())
-    """
-    if isinstance(shape, int) and not isinstance(shape, bool):
-        shape = (shape,)
-    if hasattr(shape, "__next__"):  # it could be read only once
-        raise VariableShapeError.of_invalid(path, shape)
-    try:
-        sizes = tuple(size if isinstance(size, int) else size.__index__() for size in shape)
-    except (TypeError, AttributeError):
-        raise VariableShapeError.of_invalid(path, shape) from None
-    if any(size < 0 for size in sizes):
-        raise VariableShapeError.of_invalid(path, shape)
-    return sizes

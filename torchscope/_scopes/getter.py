@@ -2,48 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from . import _names, _partition
-from ._call import Call
-from ._initialize import value_of
-from ._op_names import NameEntry, NameExit
-from ._request import DeviceLike, Partitioner, Request, Settings, as_shape, checked
-from ._spec import Constraint, Initializer, Kind, Regularizer
-from .errors import InitializerError, VariableShapeError
+from .._names import paths
+from .._names.events import NameEntry, NameExit
+from .._variables import partition
+from .._variables.initialize import value_of
+from .._variables.making import default_dtype
+from .._variables.request import DeviceLike, Partitioner, Request, Shape, as_shape
+from .._variables.reuse import Reuse
+from .._variables.spec import Constraint, Initializer, Kind, Regularizer
+from ..errors import InitializerError, VariableShapeError
+from .arguments import checked
+from .call import Call
+from .settings import Settings
 
-
-class Scope(Protocol):
-    """What a request needs to know of a scope."""
-
-    @property
-    def name(self) -> str: ...
-
-    _reuse: Any
-    _settings: Settings
+if TYPE_CHECKING:
+    from .scope import VariableScope
 
 
 def ask(
-    scope: Scope,
+    scope: VariableScope,
     call: Call,
     kind: Kind,
     name: str,
-    shape: Any,
-    dtype: Any,
-    initializer: Any,
-    options: Any,
-    open_scope: Scope | None = None,
+    shape: Shape | None,
+    dtype: torch.dtype | None,
+    initializer: Initializer,
+    options: Mapping[str, Any],
+    open_scope: VariableScope | None = None,
 ) -> Any:
     """Answer ``get_variable`` or ``get_buffer`` in ``scope``: by the custom getters, if any, else by the store.
 
     ``open_scope`` is the innermost open one, where that is not ``scope``.
     """
     settings = scope._settings
-    path = _names.check(_names.join(scope.name, _names.check(name)))
+    path = paths.check(paths.join(scope.name, paths.check(name)))
     if dtype is not None and initializer is not None and not callable(initializer):
         value_of(path, initializer, checked("dtype", dtype))  # a constant of another dtype is told before any getter
     getter = _given(options, "custom_getter", settings)
@@ -67,15 +65,16 @@ def ask(
     if getter is None:
         return answer(path, **arguments)
     # A getter is shown the dtype that the variable is going to have, as in TensorFlow.
-    arguments["dtype"] = answer.shown_dtype = dtype or settings.dtype or call.store.default_dtype()
-    top = NameEntry(None, open_scope or scope)  # operations of a getter are named from the top, as in TensorFlow
+    arguments["dtype"] = answer.shown_dtype = dtype or settings.dtype or default_dtype(call.store)
+    within = open_scope or scope
+    top = NameEntry(None, within, within._call)  # operations of a getter are named from the top, as in TensorFlow
     try:
         return checked("custom_getter", getter)(answer, path, **arguments)
     finally:
-        NameExit(top)
+        NameExit(top, within._call)
 
 
-def _given(options: Any, name: str, settings: Settings) -> Any:
+def _given(options: Mapping[str, Any], name: str, settings: Settings) -> Any:
     option = options.get(name)
     return getattr(settings, name) if option is None else option
 
@@ -83,18 +82,18 @@ def _given(options: Any, name: str, settings: Settings) -> Any:
 class _StoreGetter:
     """The innermost getter: asks the store for exactly what it is told."""
 
-    def __init__(self, call: Call, kind: Kind, scope: Scope, asked_dtype: torch.dtype | None) -> None:
+    def __init__(self, call: Call, kind: Kind, scope: VariableScope, asked_dtype: torch.dtype | None) -> None:
         self.call, self.kind, self.scope = call, kind, scope
         self.asked_dtype = self.shown_dtype = asked_dtype
 
     def __call__(
         self,
         name: str,
-        shape: Any = None,
+        shape: Shape | None = None,
         dtype: torch.dtype | None = None,
         initializer: Initializer = None,
         regularizer: Regularizer | None = None,
-        reuse: Any = None,
+        reuse: Reuse = None,
         trainable: bool | None = None,
         collections: Iterable[str] | None = None,
         device: DeviceLike | None = None,
@@ -111,7 +110,7 @@ class _StoreGetter:
         if constant and shape is not None:
             raise VariableShapeError.of_constant(name, shape)
         request = Request(
-            path=_names.check(name),
+            path=paths.check(name),
             kind=self.kind,
             reuse=self.scope._reuse if reuse is None else reuse,
             shape=None if shape is None else as_shape(name, shape),
@@ -125,4 +124,4 @@ class _StoreGetter:
             constraint=checked("constraint", constraint),
             persistent=persistent,
         )
-        return _partition.answer(self.call, request, checked("partitioner", partitioner))
+        return partition.answer(self.call, request, checked("partitioner", partitioner))

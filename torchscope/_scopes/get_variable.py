@@ -6,12 +6,13 @@ from typing import Any, Unpack
 
 import torch
 
-from ._getter import ask
-from ._request import BufferOptions, Shape, VariableOptions, refuse_unknown, show_options
-from ._scope import innermost, thread
-from ._spec import Initializer
-from ._tracing import in_backward
-from .errors import NoActiveModuleError
+from .._variables.request import Shape
+from .._variables.spec import Initializer
+from .._variables.tracing import in_backward
+from ..errors import NoActiveModuleError
+from .arguments import BufferOptions, VariableOptions, refuse_unknown, show_options
+from .getter import ask
+from .stack import innermost, thread
 
 
 @show_options(VariableOptions)
@@ -76,7 +77,9 @@ def get_variable(
         raise NoActiveModuleError.of("get_variable()", in_backward=in_backward())
     scope = call.scope
     if options or not scope._settings.plain:
-        return _get_variable_with_care(name, shape, dtype, initializer, options)
+        return _get_slowly(name, shape, dtype, initializer, options)
+    # Of the rule of reuse (reuse.py) these are the cells that return: the path exists, and was not got yet or may be
+    # shared. All other cells, and all that has to be checked further, take the slow path.
     try:
         node = scope._node
         spec = node.specs[node.names[name]]
@@ -85,7 +88,7 @@ def get_variable(
         if (
             variable is not None
             and (path not in call.got or scope._reuse)
-            and (shape is None or tuple(shape) == spec.shape)
+            and (shape is None or tuple(shape) == spec.shape)  # type: ignore[arg-type]  # of an int, the slow path
             and (dtype is None or dtype is spec.dtype)
             and (initializer is None or callable(initializer))
         ):
@@ -93,10 +96,16 @@ def get_variable(
             return variable
     except (LookupError, TypeError):
         pass  # a path that is not there, a name that is no string, a shape that is one int
-    return _get_variable_with_care(name, shape, dtype, initializer, options)
+    return _get_slowly(name, shape, dtype, initializer, options)
 
 
-def _get_variable_with_care(name: str, shape: Any, dtype: Any, initializer: Any, options: VariableOptions) -> Any:
+def _get_slowly(
+    name: str,
+    shape: Shape | None,
+    dtype: torch.dtype | None,
+    initializer: Initializer,
+    options: VariableOptions,
+) -> Any:
     """All that is not an existing, undisputed variable: creation, getters, options and errors."""
     scope = innermost("get_variable()")
     refuse_unknown("get_variable", options, VariableOptions)

@@ -1,0 +1,141 @@
+"""Calls that may create variables: how one starts and ends, and how a failed one is rolled back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from .._scopes.call import Call
+from .._variables.module_tree import held_by
+from .._variables.path_tree import OUTSIDE
+from .._variables.store import VariableStore, take_back
+from .._variables.tracing import tracer
+
+_NO_PARAMETERS: dict[str, Tensor | None] = {}
+
+
+def start(call: Call, *, sets_built: bool) -> None:
+    """Allow a call to create variables, unless something is tracing; if ``sets_built``, its completion builds the root.
+
+    From here on every get of the call takes the slow path, under the store's lock, since what the call creates may be
+    rolled back.
+    """
+    if tracer() is not None:
+        return
+    call.sets_built = sets_built
+    call.joins = _call_around(call)
+    call.undo = []
+    call.kept = []
+    call.parameters = _NO_PARAMETERS
+    call.tree = call.tree or OUTSIDE
+    call.careful = True
+    with call.store.lock:
+        call.store.building_calls.append(call)
+
+
+def _call_around(call: Call) -> Call | None:
+    """The building run that this one is a part of, of its root or of one around it: they are rolled back together."""
+    around = call.outer
+    while around is not None and (around.undo is None or not around.sets_built):
+        around = around.outer
+    return around
+
+
+def finish(call: Call) -> None:
+    """Keep what a call created; a complete run of the root builds it."""
+    assert call.undo is not None
+    store, around = call.store, call.joins
+    with store.lock:
+        store.building_calls.remove(call)
+        if around is None or around.store is not store:
+            _own_what_was_got(call)
+            if call.sets_built and not store.built:
+                store.set_built(True)
+                call.undo.append((store, None, lambda: store.set_built(False)))
+        if around is not None and around.undo is not None:
+            around.undo += call.undo
+            around.kept += call.kept
+        call.undo = None
+
+
+def _own_what_was_got(call: Call) -> None:
+    """The call is complete: what it got stays, also if another call that is still running made it and fails."""
+    for other in call.store.building_calls:
+        other.kept.append((call.store, call.got))
+
+
+def roll_back(call: Call) -> None:
+    """Take back what a failed call created, newest first, but not what a call that completed has got since.
+
+    What another building call has got since, and has not completed, becomes that call's to take back.
+    """
+    assert call.undo is not None
+    while True:
+        with call.store.lock:
+            if not call.undo:
+                # Only now: until here, a call that completes has to be able to say in `kept` what it got.
+                call.store.building_calls.remove(call)
+                call.undo = None
+                return
+            store, path, undo = call.undo.pop()
+        with store.lock:
+            if any(store is of and path in got for of, got in call.kept):
+                continue
+            heirs = [other for other in store.building_calls if other is not call and path in other.got]
+            if heirs and heirs[0].undo is not None:
+                heirs[0].undo.append((store, path, undo))
+            else:
+                take_back(store, path, undo)
+
+
+@contextmanager
+def state_kept(root: nn.Module) -> Iterator[None]:
+    """Run the block for the variables that it makes, and not for its effects on buffers and frozen parameters.
+
+    Snapshots of these are taken before and written back after; of a buffer that is created meanwhile, the snapshot is
+    its first value (the store notes it in ``first_values``). If several builds of one module run at once, a later one
+    takes the snapshots of the earlier ones for its own: they are from before any dry run.
+    """
+    stores = {name: module for name, module in root.named_modules() if isinstance(module, VariableStore)}
+    first: dict[str, dict[str, Tensor]] = {}
+    for name, store in stores.items():
+        with store.lock:
+            first[name] = {path: value for values in store.first_values for path, value in values.items()}
+            store.first_values.append(first[name])
+    before = {name: state.detach().clone() for name, state in _state(root)}
+    for name, values in first.items():
+        for key, value in before.items():
+            if key.startswith(name + "."):
+                values.setdefault(key.removeprefix(name + "."), value)
+    try:
+        yield
+    finally:
+        for name, store in stores.items():
+            with store.lock:
+                before.update({f"{name}.{path}": value for path, value in first[name].items()})
+        _write_back(root, before)
+        for name, store in stores.items():  # only now: a build that starts before this takes these snapshots over
+            with store.lock:
+                store.first_values = [values for values in store.first_values if values is not first[name]]
+
+
+def _write_back(root: nn.Module, before: dict[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, state in _state(root):
+            kept = before.get(name)
+            if kept is None or kept.shape != state.shape or state.is_meta:
+                continue
+            if not torch.equal(kept, state):
+                state.copy_(kept)
+
+
+def _state(root: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of the module tree that no optimizer trains, by name: buffers and parameters without gradient."""
+    for prefix, module in root.named_modules():
+        for name, tensor in held_by(module):
+            if not tensor.requires_grad and not is_lazy(tensor):
+                yield f"{prefix}.{name}", tensor

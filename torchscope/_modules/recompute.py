@@ -1,0 +1,153 @@
+"""Activation checkpointing of functions that get variables: the scope goes with the function into the recompute.
+
+``torch.utils.checkpoint`` runs a function again in backward, when the call of the module is long over, maybe on another
+thread. There the function would find no scope. Take :func:`checkpoint` from here instead, or wrap the function by
+:func:`keep_scope`. A ``ScopedModule`` that is checkpointed as a whole needs neither: it starts a call of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch.utils import checkpoint as _torch
+
+from .._names.default_names import DefaultNames
+from .._scopes.call import Call, Moment
+from .._scopes.scope import VariableScope, open_base, place
+from .._scopes.stack import current_call, current_scope, innermost, pop, thread
+from .._scopes.variable_scope import variable_scope
+from .._variables.tracing import in_backward
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """``torch.utils.checkpoint.checkpoint``, which forgets activations, of a function that gets variables.
+
+    >>> import torch
+    >>> from torchscope import ScopedModule, get_variable, variable_scope
+    >>> from torchscope.recompute import checkpoint
+    >>> def dense(x):
+    ...     return torch.tanh(x @ get_variable("kernel", [3, 3]))
+    >>> def forward(x):
+    ...     for layer in range(2):
+    ...         with variable_scope(f"layer_{layer}"):
+    ...             x = checkpoint(dense, x, use_reentrant=False)
+    ...     return x
+    >>> model = ScopedModule(forward, seed=0).build(torch.ones(1, 3))
+    >>> model(torch.ones(1, 3)).sum().backward()
+    >>> [tuple(kernel.grad.shape) for kernel in model.parameters()]
+    [(3, 3), (3, 3)]
+
+    Args:
+        function: the function; it runs in the scope that is open here, now and again in backward.
+        *args, **kwargs: as torch's, ``use_reentrant`` among them.
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+    """
+    if not torch.compiler.is_compiling():
+        return _torch.checkpoint(keep_scope(function), *args, **kwargs)
+    # What the scopes note down is no side effect that the recompute would have to repeat.
+    before = _skip_side_effects(True)
+    try:
+        return _torch.checkpoint(function, *args, **kwargs)
+    finally:
+        _skip_side_effects(before)
+
+
+def _skip_side_effects(skip: bool) -> bool:
+    """Say whether the compiler skips side effects of a checkpointed function in backward; returns what was set."""
+    from torch._dynamo import config
+
+    before: bool = config.skip_fwd_side_effects_in_bwd_under_checkpoint
+    config.skip_fwd_side_effects_in_bwd_under_checkpoint = skip
+    return before
+
+
+_skip_side_effects._dynamo_marked_constant = True  # type: ignore[attr-defined]  # it runs while the compiler traces
+
+
+def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, bound to the scope that is open now, for tools that checkpoint by themselves.
+
+    Under ``torch.compile`` such tools need ``torch._dynamo.config.skip_fwd_side_effects_in_bwd_under_checkpoint``
+    to be true.
+
+    Its first run is a part of this call, in this scope. Run again, in backward, it finds the scope, what was got
+    before, and the counts of default names as they are here. There it creates nothing, and what it adds to collections
+    is dropped.
+
+    >>> import torch
+    >>> from torchscope import ScopedModule, get_variable, variable_scope
+    >>> from torchscope.recompute import keep_scope
+    >>> def forward(x):
+    ...     with variable_scope("a"):
+    ...         scale = keep_scope(lambda x: x * get_variable("scale", []))
+    ...         return torch.utils.checkpoint.checkpoint(scale, x, use_reentrant=False)
+    >>> model = ScopedModule(forward).build(torch.ones(3))
+    >>> model(torch.ones(3)).sum().backward()
+    >>> model.variables["a/scale"].grad
+    tensor(3.)
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+    """
+    scope = innermost("keep_scope()")
+    if torch.compiler.is_compiling():  # the compiler traces the function here, and recomputes what it traced
+        return function
+    snapshot = _Snapshot(scope)
+    runs = itertools.count()
+
+    @functools.wraps(function)
+    def kept(*args: P.args, **kwargs: P.kwargs) -> R:
+        # Of the same run of the model: what it opens and gets is for the rest to see, and held against it.
+        ordinary = next(runs) == 0 or not in_backward()
+        if ordinary and current_scope() is scope:
+            return function(*args, **kwargs)
+        if ordinary and current_call() is snapshot.moment.call:
+            with variable_scope(scope):
+                return function(*args, **kwargs)
+        with snapshot.resumed():
+            return function(*args, **kwargs)
+
+    return kept
+
+
+class _Snapshot:
+    """A call and its innermost scope as they are now, for the recompute to go on from."""
+
+    def __init__(self, scope: VariableScope) -> None:
+        call = scope._call
+        assert call.last is not None  # the call is running
+        self.moment = Moment(call, scope, call.last, len(call.got))
+        self.reuse, self.settings = scope._reuse, scope._settings
+        self.default_names = {} if call.default_names is None else call.default_names.given.copy()
+        self.parts = (call.parts or {}).copy()
+        self.templates = (call.templates or {}).copy()
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """Make the scope current in a new call that knows what the old one knew."""
+        before = self.moment.call
+        call = Call(before.root, before.store, thread.call, self.moment)
+        call.got = dict(itertools.islice(before.got.items(), self.moment.got))
+        call.parts, call.templates = self.parts.copy(), self.templates.copy()
+        call.default_names = DefaultNames()
+        call.default_names.given = self.default_names.copy()
+        call.default_names.by_path = True  # counts go on from all that was opened before
+        base = open_base(call)
+        assert call.tree is not None
+        place(base, call.tree, "", self.moment.scope.name)
+        base._reuse, base._settings = self.reuse, self.settings
+        base._got_before = self.moment.got
+        try:
+            yield
+        finally:
+            pop(call)

@@ -1,0 +1,142 @@
+"""One run of a root: what was got in it, which scopes are open, and what it remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch import Tensor
+from torch.autograd import profiler as _profiler
+from torch.compiler import is_dynamo_compiling
+
+from .._names.default_names import DefaultNames
+from .._names.events import Event
+from .._names.op_names import OpNames
+from .._variables.path_tree import PathNode, TracedNode
+from .._variables.store import Parts, Undo, VariableStore
+from .._variables.tracing import tracer
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .scope import VariableScope
+
+
+class TemplateState(NamedTuple):
+    """What a template is in one call."""
+
+    scope: VariableScope | None = None
+    called: bool = False  # a call of it began: from then on it shares
+    variables_made: bool = False  # a call of it ended: from then on nothing new may come
+
+
+class Moment(NamedTuple):
+    """A call as it was at one moment, for another one to go on from; what only grows is kept by its length."""
+
+    call: Call
+    scope: VariableScope
+    last: Event
+    got: int
+
+
+class Call:
+    """The record of one run of a root's forward, or of one ``with root.as_default():`` block.
+
+    In plain words: a call is a TensorFlow 1 graph that is being built. ``got`` says which variables this graph has so
+    far, and the rule of reuse looks there; the tensors themselves live on in the root between calls.
+
+    Attributes:
+        root, store: the module that runs, and its variables.
+        outer: the call that this one interrupts.
+        got: the paths that it got: the keys of a dict, in the order of getting.
+        scope: the innermost open scope; each scope knows the one around it.
+        last: what was entered or left last; ``None`` once the call is over. Each event knows the one before it.
+        collected: what ``add_to_collection`` added in this call, by collection: the scope and the value.
+        default_names, op_names: the names given in it, made when one is first asked for.
+        parts: how the variables that it got in parts are cut, by path; made when first needed.
+        templates: what each template is in it; made when first needed.
+        moment: where another call was, if this one goes on from there (activation checkpointing).
+        parameters, tree: what the fast path looks up variables in: all that may be returned without a question.
+        careful: whether scopes are entered and left by the slow path.
+        profiled: whether open scopes are ranges of a profiler's trace.
+        undo: how to undo what it created; ``None`` if it may not create.
+        sets_built, joins, kept: of a call that may create, see ``_modules/building.py``.
+    """
+
+    __slots__ = (
+        "careful",
+        "collected",
+        "default_names",
+        "got",
+        "joins",
+        "kept",
+        "last",
+        "moment",
+        "op_names",
+        "outer",
+        "parameters",
+        "parts",
+        "profiled",
+        "root",
+        "scope",
+        "sets_built",
+        "store",
+        "templates",
+        "tree",
+        "undo",
+    )
+
+    scope: VariableScope
+    last: Event | None
+    tree: PathNode | None
+    undo: Undo | None
+    sets_built: bool  # whether its completion builds the root
+    joins: Call | None  # the building run that it is a part of
+    kept: list[tuple[VariableStore, dict[str, bool]]]  # what is not to be taken back: others got it and completed
+
+    def __init__(self, root: object, store: VariableStore, outer: Call | None, moment: Moment | None = None) -> None:
+        self.root = root
+        self.store = store
+        self.outer = outer
+        self.moment = moment
+        self.got: dict[str, bool] = {}
+        self.collected: dict[str, list[tuple[str, Any]]] | None = None
+        self.default_names: DefaultNames | None = None
+        self.op_names: OpNames | None = None
+        self.parts: dict[str, Parts] | None = None
+        self.templates: dict[object, TemplateState] | None = None
+        self.undo = None
+        self.parameters: Mapping[str, Tensor | None] = store._parameters
+        if is_dynamo_compiling():
+            if store.provisional:  # the fast path must not find them: their next get completes the declaration
+                self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
+            self.tree = TracedNode("", self.parameters, store)  # type: ignore[assignment]  # it stands for a node
+            self.profiled = False
+        else:
+            self.tree = store.tree
+            self.profiled = _profiler._is_profiler_enabled and tracer() is None
+        self.careful = self.profiled
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was left."""
+        return self.last is None
+
+    def end(self) -> None:
+        """Let the call forget its scopes, which know the call: nothing is left for the garbage collector.
+
+        Another thread may still find the call. The fast path gives up on it, and the slow path sees that it is over.
+        """
+        self.scope, self.careful = _ENDED, True  # type: ignore[assignment]
+        self.last = self.default_names = self.op_names = self.parts = self.templates = None
+
+
+class _EndedScope:
+    """A sentinel: the innermost scope of every call that is over."""
+
+    def __init__(self) -> None:
+        self._settings = Settings()
+        self._settings.plain = False
+        self._opening = None
+
+
+_ENDED = _EndedScope()

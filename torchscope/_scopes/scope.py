@@ -1,0 +1,351 @@
+"""The record of a scope, and what users see of it: a path prefix with the settings for the variables below it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Unpack
+
+import torch
+from torch import Tensor
+from torch.autograd.profiler import record_function
+
+from .._names import paths
+from .._names.events import Event
+from .._variables.collections import collection
+from .._variables.making import GLOBAL_VARIABLES, LOCAL_VARIABLES, TRAINABLE_VARIABLES
+from .._variables.path_tree import OUTSIDE, PathNode
+from .._variables.request import DeviceLike, Partitioner, Shape
+from .._variables.reuse import Reuse
+from .._variables.spec import Constraint, Initializer, Regularizer
+from .arguments import Getter, ScopeOptions, VariableOptions, refuse_unknown
+from .call import Call
+from .getter import ask
+from .naming import op_names
+from .settings import SETTINGS, Settings
+from .stack import innermost, push
+
+
+class Opening:
+    """How a scope was asked for: what ``variable_scope`` was given."""
+
+    __slots__ = ("_default_name", "_given", "_name_or_scope", "_options")
+
+    _name_or_scope: str | VariableScope | None
+    _default_name: str | None
+    _options: ScopeOptions
+    _given: dict[str, Any]  # the settings among the options, if there are any
+
+    @property
+    def reentered(self) -> VariableScope | None:
+        """The scope object that is entered again, if it is one and not a name."""
+        return self._name_or_scope if isinstance(self._name_or_scope, VariableScope) else None
+
+    @property
+    def own_name(self) -> str:
+        """The name that the scope adds to the names of operations, without those around it."""
+        again = self.reentered
+        return str(self._name_or_scope or self._default_name or "") if again is None else again.name.rpartition("/")[2]
+
+    @property
+    def opens_name_scope(self) -> bool:
+        """Whether it opens a scope for the names of operations too."""
+        return self._options.get("auxiliary_name_scope", True)
+
+
+class Ranged:
+    """The opening of a scope that is a range of a profiler's trace.
+
+    It takes the place of the opening itself, so that leaving the scope misses the fast path and ends the range.
+    """
+
+    __slots__ = ("opening", "range")
+
+    def __init__(self, opening: Opening, path: str) -> None:
+        self.opening = opening
+        self.range = record_function(path)
+        self.range.__enter__()  # type: ignore[no-untyped-call]
+
+
+class VariableScope:
+    """A path prefix with the settings for the variables below it, as ``with variable_scope(...) as scope`` gives it.
+
+    It is a record of one entering: re-opening the object (``variable_scope(scope)``) makes a new one that starts with
+    this one's path and settings. It can be kept, also from call to call.
+
+    >>> from torchscope import ScopedModule, get_variable, variable_scope
+    >>> def forward():
+    ...     with variable_scope("encoder") as scope:
+    ...         w = get_variable("w", [3])
+    ...     with variable_scope("elsewhere"), variable_scope(scope, reuse=True):
+    ...         return w is get_variable("w"), scope.name
+    >>> ScopedModule(forward)()
+    (True, 'encoder')
+    """
+
+    __slots__ = (
+        "_call",
+        "_got_before",
+        "_node",
+        "_opening",
+        "_original",
+        "_own_prefix",
+        "_parent",
+        "_previous",
+        "_reuse",
+        "_settings",
+    )
+
+    _node: PathNode  # where it is in the tree of paths
+    _own_prefix: str  # of a scope that is outside the tree
+    _reuse: Reuse
+    _settings: Settings
+    _call: Call
+    _parent: VariableScope | None  # the scope that was open around this one
+    _previous: Event | None  # what was entered or left before in the call
+    _got_before: int  # how many variables were got in the call before
+    _opening: Opening | Ranged | None  # what opened it; None at the bottom of a call
+    _original: str  # its original name scope, once that was asked for
+
+    def __init__(self) -> None:
+        raise TypeError("A VariableScope is made by `with variable_scope(...) as scope`, not by hand.")
+
+    @property
+    def name(self) -> str:
+        """The path of the scope, ``"a/b"``; ``""`` at the root."""
+        return self._prefix[:-1]
+
+    @property
+    def _prefix(self) -> str:
+        """What stands before the name of a variable: ``""`` or ``"a/b/"``."""
+        return self._own_prefix if self._node is OUTSIDE else self._node.prefix
+
+    @property
+    def original_name_scope(self) -> str:
+        """The name scope that was opened with the scope when it was first entered, with a trailing slash.
+
+        >>> from torchscope import ScopedModule, variable_scope
+        >>> def forward():
+        ...     with variable_scope("foo") as first:
+        ...         pass
+        ...     with variable_scope("foo") as second, variable_scope(first) as again:
+        ...         return [scope.original_name_scope for scope in (first, second, again)]
+        >>> ScopedModule(forward)()
+        ['foo/', 'foo_1/', 'foo/']
+        """
+        try:
+            return self._original
+        except AttributeError:
+            names = op_names(self)
+            names.read(self if self._call.last is None else self._call.last)
+            self._original = names.original(self)
+            return self._original
+
+    @property
+    def reuse(self) -> Reuse:
+        """``False``, ``True`` or ``AUTO_REUSE``."""
+        return self._reuse
+
+    @property
+    def initializer(self) -> Initializer:
+        """What fills variables that are given no initializer; ``None`` is the default of their dtype."""
+        return self._settings.initializer
+
+    @property
+    def regularizer(self) -> Regularizer | None:
+        """The regularizer of parameters that are given none."""
+        return self._settings.regularizer
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The dtype of variables that are given none; ``None`` leaves it to the module."""
+        return self._settings.dtype
+
+    @property
+    def device(self) -> DeviceLike | None:
+        """The device of variables that are given none; ``None`` leaves it to the module."""
+        return self._settings.device
+
+    @property
+    def partitioner(self) -> Partitioner | None:
+        """What cuts the parameters here into parts, if they are given no partitioner of their own."""
+        return self._settings.partitioner
+
+    @property
+    def custom_getter(self) -> Getter | None:
+        """The getter that wraps the making of every variable here, outer scopes' getters included."""
+        return self._settings.custom_getter
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """The constraint of parameters that are given none."""
+        return self._settings.constraint
+
+    def reuse_variables(self) -> None:
+        """Share from here on: until this scope closes, ``get_variable`` returns what exists and creates nothing."""
+        self._reuse = True
+
+    def set_initializer(self, initializer: Initializer) -> None:
+        """Set the default initializer until this scope closes; scopes already open inside keep theirs."""
+        self._settings = self._settings.replace(initializer=initializer)
+
+    def set_regularizer(self, regularizer: Regularizer | None) -> None:
+        """Set the default regularizer until this scope closes."""
+        self._settings = self._settings.replace(regularizer=regularizer)
+
+    def set_dtype(self, dtype: torch.dtype | None) -> None:
+        """Set the default dtype until this scope closes."""
+        self._settings = self._settings.replace(dtype=dtype)
+
+    def set_device(self, device: DeviceLike | None) -> None:
+        """Set the default device until this scope closes."""
+        self._settings = self._settings.replace(device=device)
+
+    def set_partitioner(self, partitioner: Partitioner | None) -> None:
+        """Set the default partitioner until this scope closes."""
+        self._settings = self._settings.replace(partitioner=partitioner)
+
+    def set_custom_getter(self, custom_getter: Getter | None) -> None:
+        """Set the custom getter, instead of the one there was, until this scope closes."""
+        self._settings = self._settings.replace(custom_getter=custom_getter)
+
+    def set_constraint(self, constraint: Constraint | None) -> None:
+        """Set the default constraint until this scope closes."""
+        self._settings = self._settings.replace(constraint=constraint)
+
+    def get_variable(
+        self,
+        name: str,
+        shape: Shape | None = None,
+        dtype: torch.dtype | None = None,
+        initializer: Initializer = None,
+        **options: Unpack[VariableOptions],
+    ) -> Any:
+        """:func:`torchscope.get_variable` in this scope, open or not, for the call that is running."""
+        current = innermost("VariableScope.get_variable()")
+        refuse_unknown("VariableScope.get_variable", options, VariableOptions)
+        return ask(self, current._call, "parameter", name, shape, dtype, initializer, options, current)
+
+    def get_collection(self, name: str) -> list[Any]:
+        """:meth:`ScopedModule.get_collection` of the module that is running, below this scope."""
+        call = innermost("VariableScope.get_collection()")._call
+        return collection(call.store, name, paths.literal(self.name), call.collected or {})
+
+    def trainable_variables(self) -> list[Tensor]:
+        """The variables with a gradient below this scope, in the module that is running."""
+        return self.get_collection(TRAINABLE_VARIABLES)
+
+    def global_variables(self) -> list[Tensor]:
+        """The variables that are saved, below this scope, in the module that is running."""
+        return self.get_collection(GLOBAL_VARIABLES)
+
+    def local_variables(self) -> list[Tensor]:
+        """The variables that are not saved, below this scope, in the module that is running."""
+        return self.get_collection(LOCAL_VARIABLES)
+
+    @property
+    def _opened_by(self) -> Opening | None:
+        """What opened it; ``None`` at the bottom of a call."""
+        return self._opening.opening if isinstance(self._opening, Ranged) else self._opening
+
+    @property
+    def _known_name_scope(self) -> str | None:
+        """Its original name scope, if that was asked for already."""
+        return getattr(self, "_original", None)
+
+    def _end_range(self) -> None:
+        """End its range of the trace that a profiler records, if there is one."""
+        if isinstance(self._opening, Ranged):
+            self._opening.range.__exit__(None, None, None)
+            self._opening = self._opening.opening
+
+    def __repr__(self) -> str:
+        return f"<VariableScope {self.name!r} reuse={self._reuse!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy, or a scope that went through pickle, is no record of an entering, just the path and the settings.
+        return _closed_scope, (self.name, self._reuse, {k: getattr(self._settings, k) for k in SETTINGS})
+
+
+class EnteredScope(VariableScope):
+    """A VariableScope as the library makes it, since ``VariableScope()`` is refused; cheaper than ``__new__`` alone."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+        __init__ = object.__init__
+
+
+class RememberedScope(VariableScope):
+    """A scope of a call that is over, as it is opened again: its own path and settings, and whose name scope it keeps.
+
+    It stands for a scope that was itself opened as an object, which would hold that one, and so on from call to call.
+    """
+
+    __slots__ = ("_first",)
+
+    _first: VariableScope  # the one that was opened by a name
+
+    def __init__(self, scope: VariableScope) -> None:
+        first = scope
+        while (opening := first._opened_by) is not None and opening.reentered is not None:
+            first = opening.reentered
+        self._first = first._first if isinstance(first, RememberedScope) else first
+        self._node, self._own_prefix = OUTSIDE, scope._prefix
+        self._reuse, self._settings = scope._reuse, scope._settings
+        self._call = self._first._call
+        self._opening = self._parent = self._previous = None
+
+    @property
+    def original_name_scope(self) -> str:
+        """That of the scope it stands for."""
+        return self._first.original_name_scope
+
+
+def _closed_scope(name: str, reuse: Reuse, settings: dict[str, Any]) -> VariableScope:
+    scope = EnteredScope()
+    scope._node, scope._own_prefix, scope._reuse = OUTSIDE, paths.prefix_of(name), reuse
+    scope._settings = Settings().replace(**settings)
+    scope._opening = scope._parent = scope._previous = None
+    scope._original = paths.prefix_of(name)
+    return scope
+
+
+_no_settings = Settings()
+
+
+def open_base(call: Call) -> VariableScope:
+    """Open the empty scope at the bottom of a call, which is now this thread's innermost one."""
+    base = EnteredScope()
+    if call.tree is None:
+        call.tree = call.store.grown_tree()
+    base._node = call.tree
+    base._own_prefix = ""
+    base._reuse = False
+    base._settings = _no_settings
+    base._call = call
+    base._got_before = 0
+    base._parent = base._previous = base._opening = None
+    push(call, base)
+    return base
+
+
+def place(scope: VariableScope, node: PathNode, prefix: str, path: str) -> None:
+    """Put a scope at a path below a node, or outside the tree where the tree does not reach."""
+    scope._node = node.below(path)
+    if scope._node is OUTSIDE:
+        scope._own_prefix = prefix + paths.prefix_of(path)
+
+
+def get_variable_scope() -> VariableScope:
+    """The innermost open scope of this thread (``tf.get_variable_scope``).
+
+    >>> from torchscope import ScopedModule, get_variable_scope, variable_scope
+    >>> def forward():
+    ...     with variable_scope("a"), variable_scope("b"):
+    ...         return get_variable_scope().name
+    >>> ScopedModule(forward)()
+    'a/b'
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+    """
+    return innermost("get_variable_scope()")

@@ -1,0 +1,56 @@
+"""What a scope hands down to the scopes and variables inside it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .._variables.request import DeviceLike, Partitioner
+from .._variables.spec import Constraint, Initializer, Regularizer
+from .arguments import Getter, checked
+
+
+class Settings:
+    """What a scope hands down to the scopes and variables inside it. Never changed in place: inner scopes share it."""
+
+    __slots__ = ("constraint", "custom_getter", "device", "dtype", "initializer", "partitioner", "regularizer", "plain")
+
+    initializer: Initializer
+    regularizer: Regularizer | None
+    dtype: torch.dtype | None
+    device: DeviceLike | None
+    partitioner: Partitioner | None
+    custom_getter: Getter | None
+    constraint: Constraint | None
+    plain: bool  # neither getter nor partitioner: an existing variable is returned as it is
+
+    def __init__(self) -> None:
+        for name in SETTINGS:
+            setattr(self, name, None)
+        self.plain = True
+
+    def replace(self, **changes: object) -> Settings:
+        """A copy with some settings changed, each checked."""
+        new = Settings()
+        for name in SETTINGS:
+            setattr(new, name, getattr(self, name))
+        for name, value in changes.items():
+            setattr(new, name, checked(name, value))
+        new.plain = new.custom_getter is None and new.partitioner is None
+        return new
+
+
+SETTINGS = tuple(name for name in Settings.__slots__ if name != "plain")
+
+
+def no_regularizer(variable: Tensor) -> None:
+    """The regularizer that regularizes nothing: given to a scope or a variable, it switches an inherited one off.
+
+    >>> from torchscope import ScopedModule, get_variable, variable_scope
+    >>> def forward():
+    ...     with variable_scope("dense", regularizer=lambda w: w.square().sum()):
+    ...         get_variable("kernel", [3])
+    ...         get_variable("bias", [3], regularizer=no_regularizer)
+    >>> len(ScopedModule(forward).build().regularization_losses())
+    1
+    """

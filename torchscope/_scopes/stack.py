@@ -1,0 +1,82 @@
+"""The stack of calls of each thread. A new thread starts with an empty one."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from .._variables.tracing import in_backward
+from ..errors import NoActiveModuleError
+from .call import Call
+
+if TYPE_CHECKING:
+    from .scope import VariableScope
+
+
+class _Thread(threading.local):
+    """The innermost call of this thread; those it interrupts follow by ``outer``. A call knows its innermost scope.
+
+    Set per thread in ``__init__``, not as a class attribute: ``torch.compile`` guards on where it is found.
+    """
+
+    call: Call | None
+
+    def __init__(self) -> None:
+        self.call = None
+
+
+thread = _Thread()
+
+
+def push(call: Call, base: VariableScope) -> None:
+    """Make a call the innermost one of this thread, with ``base`` as the scope at its bottom."""
+    call.last = call.scope = base
+    thread.call = call
+
+
+def pop(call: Call) -> None:
+    """Give the caller's call back, however this one ended."""
+    if call.profiled:  # ranges of scopes that were left open
+        scope: VariableScope | None = call.scope
+        while scope is not None:
+            scope._end_range()
+            scope = scope._parent
+    if thread.call is call or runs_here(call):
+        thread.call = call.outer
+    call.end()
+
+
+def runs_here(call: Call) -> bool:
+    """Whether a call is this thread's innermost one, or one that this interrupts."""
+    running = thread.call
+    while running is not None and running is not call:
+        running = running.outer
+    return running is call
+
+
+def current_call() -> Call | None:
+    """The innermost call of this thread that is not over."""
+    call = thread.call
+    if call is not None and call.is_over:  # it was left in another thread, or before those inside it
+        while call is not None and call.is_over:
+            call = call.outer
+        thread.call = call
+    return call
+
+
+def current_scope() -> VariableScope | None:
+    """The innermost open scope of this thread, if a module is running in it."""
+    call = current_call()
+    return None if call is None else call.scope
+
+
+def innermost(function: str) -> VariableScope:
+    """The innermost open scope of this thread, on behalf of a public function.
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+    """
+    scope = current_scope()
+    if scope is None:
+        raise NoActiveModuleError.of(function, in_backward=in_backward())
+    return scope

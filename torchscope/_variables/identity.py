@@ -1,0 +1,66 @@
+"""From a tensor to its path, by identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from torch import Tensor, nn
+
+from .._names import paths
+from ..errors import VariableNotFoundError
+from .module_tree import tensors_of
+from .store import VariableStore
+
+
+def path_of(store: VariableStore, variable: Tensor) -> str:
+    """The path of this very tensor.
+
+    Raises:
+        VariableNotFoundError: none of the variables is this object.
+    """
+    path = store.path_of_id.get(id(variable))
+    if path is None or store.find(path) is not variable:
+        store.path_of_id = {id(store.find(path)): path for path in list(store.specs)}
+        path = store.path_of_id.get(id(variable))
+    if path is None:
+        path = next((name for name, tensor in in_modules(store) if tensor is variable), None)
+    if path is None:
+        path = next((p for p in list(store.specs) if any(leaf is variable for leaf in leaves(store, p))), None)
+    if path is None:
+        raise VariableNotFoundError.of_tensor(store.owner)
+    return path
+
+
+def holds(store: VariableStore, tensor: Tensor) -> bool:
+    """Whether a tensor is a variable of this store."""
+    try:
+        return bool(path_of(store, tensor))
+    except VariableNotFoundError:
+        return False
+
+
+def is_computed(store: VariableStore, path: str) -> bool:
+    """Whether a variable is computed from others, by torch's parametrizations or pruning."""
+    return path not in store._parameters and path not in store._buffers and path in store.specs
+
+
+def leaves(store: VariableStore, path: str) -> list[Tensor]:
+    """The tensor of a path; if it is computed, what it is computed from."""
+    tensor = store._parameters.get(path, store._buffers.get(path))
+    if tensor is not None:
+        return [tensor]
+    parametrized = store._modules.get("parametrizations")
+    if isinstance(parametrized, nn.ModuleDict) and path in parametrized:
+        return list(parametrized[path].parameters())
+    original = store._parameters.get(f"{path}_orig")
+    return [] if original is None else [original]
+
+
+def in_modules(store: VariableStore, scope: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors of the modules that ``scope`` selects, under ``<path>.<name>``."""
+    selected = paths.selector(scope, store.existing())
+    for path in list(store.module_made_at):
+        if selected(path):
+            for name, tensor in tensors_of(cast(nn.Module, store._modules[path])):
+                yield f"{path}.{name}", tensor

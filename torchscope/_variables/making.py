@@ -1,0 +1,109 @@
+"""From a request to a declaration and its tensor: made anew, or completed where a file gave only the tensor."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import VariableDtypeError
+from .initialize import fill, gives_value, plain_mode, settle, value_of
+from .made_at import caller
+from .module_tree import ModuleTreeDict
+from .request import Request
+from .spec import Initializer, VariableSpec, shared
+from .tracing import refuse
+
+# The collections that follow from the declarations alone, under the strings of tf.GraphKeys.
+TRAINABLE_VARIABLES = "trainable_variables"
+GLOBAL_VARIABLES = "variables"
+LOCAL_VARIABLES = "local_variables"
+REGULARIZATION_LOSSES = "regularization_losses"
+
+
+def default_dtype(store: ModuleTreeDict) -> torch.dtype:
+    """The dtype of a variable that neither argument nor scope gives one: the module's, else torch's default."""
+    return store.dtype or torch.get_default_dtype()
+
+
+def make(store: ModuleTreeDict, request: Request) -> tuple[VariableSpec, Tensor]:
+    """Declare a new variable and fill its tensor; the store does not have it yet.
+
+    Raises:
+        VariableShapeError, VariableDtypeError, InitializerError: it cannot be made as it is asked for.
+        TracingError: tensors are not plain ones here.
+    """
+    path, initializer = request.path, settle(request.initializer)
+    with plain_mode():
+        value = None
+        if request.shape is None:
+            value = value_of(path, initializer, request.dtype, store.seed)
+            spec = _declare(request, initializer, tuple(value.shape), value.dtype)
+        else:
+            dtype = request.dtype or request.default_dtype or default_dtype(store)
+            spec = _declare(request, initializer, request.shape, dtype)
+        tensor = empty(store, request, spec.shape, spec.dtype)
+        if type(tensor) is not Tensor:
+            refuse(path, store.owner, f"tensors of type {type(tensor).__name__}")
+        if value is None:
+            fill(tensor, path, initializer, store.seed)
+        else:
+            tensor.copy_(value)
+        if spec.kind == "parameter":
+            tensor = nn.Parameter(tensor, requires_grad=spec.trainable)
+    return spec, tensor
+
+
+def empty(store: ModuleTreeDict, request: Request, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """A tensor for a new variable, where the request or else the store says."""
+    return torch.empty(shape, dtype=dtype, device=store.device if request.device is None else request.device)
+
+
+def _declare(request: Request, initializer: Initializer, shape: tuple[int, ...], dtype: torch.dtype) -> VariableSpec:
+    differentiable = dtype.is_floating_point or dtype.is_complex
+    if request.trainable and not differentiable:
+        raise VariableDtypeError.of_trainable(request.path, dtype)
+    collections = request.collections
+    if collections is None:
+        collections = (GLOBAL_VARIABLES if request.persistent else LOCAL_VARIABLES,)
+    return VariableSpec(
+        path=request.path,
+        shape=shared(shape),
+        dtype=dtype,
+        kind=request.kind,
+        trainable=differentiable if request.trainable is None else request.trainable,
+        persistent=request.persistent,
+        initializer=initializer,
+        from_value=request.shape is None and gives_value(initializer),
+        regularizer=request.regularizer,
+        constraint=request.constraint,
+        collections=collections,
+        made_at=caller(),
+    )
+
+
+def complete(
+    store: ModuleTreeDict, request: Request, spec: VariableSpec, tensor: Tensor
+) -> tuple[VariableSpec, Tensor]:
+    """Declare in full a variable that came from a ``state_dict``, or whose callables pickle lost.
+
+    The tensor may be converted in place, and lose ``requires_grad``: the caller takes a snapshot if it must go back.
+
+    Raises:
+        VariableShapeError, VariableDtypeError, VariableKindError: the file has something else than the code asks for.
+    """
+    undeclared = spec.made_at is None
+    dtype = request.dtype or (request.default_dtype if undeclared else None)
+    casts = undeclared and dtype is not None and dtype.is_floating_point and spec.dtype.is_floating_point
+    spec.check(spec.kind if undeclared else request.kind, request.shape, None if casts else request.dtype)
+    declared = _declare(
+        request, settle(request.initializer), spec.shape, dtype if casts and dtype is not None else spec.dtype
+    )
+    if casts and store.dtype is None:  # as loading into a built module would have done
+        tensor.data = tensor.data.to(declared.dtype)
+    if undeclared and request.kind == "buffer":
+        return declared, tensor.detach()
+    if undeclared and not isinstance(tensor, nn.Parameter):
+        return declared, nn.Parameter(tensor, requires_grad=declared.trainable)
+    if undeclared and request.trainable is False:
+        tensor.requires_grad_(False)
+    return declared, tensor

@@ -1,0 +1,166 @@
+"""A store as a part of torch's module tree: what ``.to()``, ``state_dict``, copies and replicas do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from .._names import paths
+from .initialize import plain_mode
+from .parameter_dict import PathParameterDict, UnbuiltParameters, spec_of_tensor
+
+
+class Maker(Protocol):
+    """What made a module of ``get_module``; it makes the same again."""
+
+    def __call__(self, path: str, seed: int | None, device: torch.device | None) -> nn.Module: ...
+
+
+class ModuleTreeDict(PathParameterDict):
+    """The paths of a root, with what torch asks of every module in a tree: convert, load, save, replicate, copy.
+
+    Attributes:
+        seed, device, dtype: those of the root, for variables that are given none; ``.to()`` and the like set them.
+        provisional: paths that came from a ``state_dict`` or a pickle; the next get of them completes the declaration.
+        makers: of the modules of ``get_module``, by path; the next get of a path brings back what pickle lost.
+        is_replica: whether it is a copy on another device for the time of one call, by ``DataParallel``.
+    """
+
+    def __init__(self, owner: str, *, seed: int | None, device: torch.device | None, dtype: torch.dtype | None) -> None:
+        super().__init__(owner)
+        self.seed = seed
+        self.device = device
+        self.dtype = dtype
+        self.provisional: set[str] = set()
+        self.makers: dict[str, Maker] = {}
+        self.is_replica = False
+
+    def drop(self, path: str) -> None:
+        """Forget ``path``."""
+        self.provisional.discard(path)
+        self.makers.pop(path, None)
+        super().drop(path)
+
+    @contextmanager
+    def _walked(self) -> Iterator[None]:
+        """Let torch walk over the tensors: none comes or goes meanwhile, and an empty store is plainly empty."""
+        with self.lock:
+            if not isinstance(self._parameters, UnbuiltParameters):
+                yield
+                return
+            self._parameters = {}
+            try:
+                yield
+            finally:
+                if not self._parameters:
+                    self._make_unlistable()
+
+    # Converting
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Convert the variables, and remember where to and to what, for those that are not made yet."""
+        with self._walked():
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        probe = torch.empty(0, dtype=self.dtype, device=self.device)
+        moved = fn(probe)
+        if moved.dtype != probe.dtype:
+            self.dtype = moved.dtype
+        if moved.device != probe.device:
+            self.device = moved.device
+        return self
+
+    # Loading and saving
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, local_metadata: dict[str, Any], *more: Any
+    ) -> None:
+        """Load; a store that was never built first makes its variables from what is there."""
+        if not self.built:
+            with self.lock:
+                self._make_from(state_dict, prefix, local_metadata)
+        with self._walked():
+            super()._load_from_state_dict(state_dict, prefix, local_metadata, *more)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        """Save, and note beside torch's version number what is no trainable parameter: an unbuilt module reads it."""
+        with self._walked():
+            super()._save_to_state_dict(destination, prefix, keep_vars)
+            metadata = getattr(destination, "_metadata", {}).get(prefix[:-1])
+            if metadata is not None:
+                metadata["buffers"] = list(self._buffers)
+                metadata["frozen"] = [spec.path for spec in self.declared() if not spec.trainable]
+
+    def _make_from(self, state_dict: Mapping[str, Any], prefix: str, metadata: dict[str, Any]) -> None:
+        for key, tensor in state_dict.items():
+            path = key.removeprefix(prefix)
+            if not key.startswith(prefix) or path in self.specs or not isinstance(tensor, Tensor):
+                continue
+            try:
+                paths.check(path)
+            except ValueError:
+                continue  # torch reports it as an unexpected key
+            parameter = path not in metadata.get("buffers", ())
+            self.make_like(path, tensor, parameter=parameter, trainable=path not in metadata.get("frozen", ()))
+
+    def make_like(self, path: str, tensor: Tensor, *, parameter: bool = True, trainable: bool = True) -> Tensor:
+        """Make a variable of a tensor's shape and dtype, without its values, for the next get to declare in full."""
+        with plain_mode():
+            differentiable = tensor.is_floating_point() or tensor.is_complex()
+            dtype = self.dtype if self.dtype and tensor.is_floating_point() else tensor.dtype
+            made = torch.empty(tensor.shape, dtype=dtype, device=self.device)
+            if parameter:
+                made = nn.Parameter(made, differentiable and trainable)
+        self.put(spec_of_tensor(path, made), made)
+        self.provisional.add(path)
+        return made
+
+    # Copies
+
+    def _replicate_for_data_parallel(self) -> Self:
+        replica: Self = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+        replica.is_replica = True
+        return replica
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, Tensor) and self.__dict__.get("is_replica"):  # torch puts plain tensors into a replica
+            (self._buffers if name in self._buffers else self._parameters)[name] = value  # type: ignore[assignment]
+        else:
+            super().__setattr__(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Under the lock, and of copies: another thread may be building while this one saves.
+        with self.lock:
+            state = self.__dict__.copy()
+            state["tree"] = None
+            state["specs"] = state["_keys"] = self.specs.copy()
+            for name in ("module_made_at", "_modules", "provisional", "makers"):
+                state[name] = state[name].copy()
+            for tensors in ("_parameters", "_buffers"):
+                if not isinstance(state[tensors], UnbuiltParameters):
+                    state[tensors] = state[tensors].copy()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.provisional |= {spec.path for spec in self.declared() if spec.lost_callables}
+        self.makers = {path: maker for path, maker in self.makers.items() if maker is not None}
+
+
+def tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and buffers of a module tree with their names, also where a ScopedModule in it is not built."""
+    for prefix, part in module.named_modules():
+        for name, tensor in held_by(part):
+            yield f"{prefix}.{name}" if prefix else name, tensor
+
+
+def held_by(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and buffers that one module holds itself, also if it is the store of one that is not built."""
+    # dict's own copy: that of a module that is not built refuses to be listed
+    parameters: dict[str, nn.Parameter | None] = dict.copy(module._parameters)
+    for name, tensor in (*parameters.items(), *module._buffers.copy().items()):
+        if tensor is not None:
+            yield name, tensor

@@ -1,0 +1,55 @@
+"""One request for one path, complete and checked, as the store takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..errors import VariableShapeError
+from .reuse import Reuse
+from .spec import Constraint, Initializer, Kind, Regularizer
+
+Partitioner = Callable[..., Any]  # of shape= and dtype=: how many parts along each axis
+DeviceLike = torch.device | str | int
+Shape = Sequence[int] | int  # an int is the length of a vector
+
+
+@dataclass(slots=True)
+class Request:
+    """One request for one path. ``None`` means: not asked for."""
+
+    path: str
+    kind: Kind
+    reuse: Reuse
+    shape: tuple[int, ...] | None
+    dtype: torch.dtype | None
+    default_dtype: torch.dtype | None
+    initializer: Initializer
+    regularizer: Regularizer | None = None
+    trainable: bool | None = None
+    collections: tuple[str, ...] | None = None
+    device: torch.device | None = None
+    constraint: Constraint | None = None
+    persistent: bool = True
+
+
+def as_shape(path: str, shape: Shape) -> tuple[int, ...]:
+    """A shape as a tuple of ints; an int alone is a vector's.
+
+    >>> as_shape("w", [2, 3]), as_shape("w", 4), as_shape("w", torch.Size([]))
+    ((2, 3), (4,), ())
+    """
+    if isinstance(shape, int) and not isinstance(shape, bool):
+        shape = (shape,)
+    if hasattr(shape, "__next__"):  # it could be read only once
+        raise VariableShapeError.of_invalid(path, shape)
+    try:
+        sizes = tuple(size if isinstance(size, int) else size.__index__() for size in shape)  # type: ignore[union-attr]
+    except (TypeError, AttributeError):
+        raise VariableShapeError.of_invalid(path, shape) from None
+    if any(size < 0 for size in sizes):
+        raise VariableShapeError.of_invalid(path, shape)
+    return sizes

@@ -1,0 +1,77 @@
+"""Filling every variable anew, in place, as it was declared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from ..errors import InitializerError
+from .identity import is_computed
+from .initialize import fill, plain_mode, stream_of, value_of
+from .module_tree import tensors_of
+from .store import VariableStore
+
+
+def reset(store: VariableStore) -> None:
+    """Fill every variable anew, in place, as its declaration says; modules of ``get_module`` likewise.
+
+    Raises:
+        InitializerError: one has no known initializer, or cannot be filled.
+    """
+    unknown = [spec.path for spec in store.declared() if spec.path in store.provisional]
+    unknown += [path for path in list(store.module_made_at) if path not in store.makers]
+    if unknown:
+        problem = f"{len(unknown)} variables of {store.owner} have no known initializer, this one first"
+        mend = "They came from a state_dict, or pickle lost the function: call the module once before resetting."
+        raise InitializerError.of(unknown[0], problem, mend)
+    refuse_computed(store, "filled", list(store.specs))
+    with plain_mode():
+        for spec, variable in store.select():
+            if spec.from_value:
+                variable.copy_(value_of(spec.path, spec.initializer, None, store.seed))
+            else:
+                fill(variable.detach(), spec.path, spec.initializer, store.seed)
+        for path in list(store.module_made_at):
+            _reset_module(store, path, cast(nn.Module, store._modules[path]))
+
+
+def refuse_computed(store: VariableStore, what: str, candidates: Iterable[str]) -> None:
+    """Refuse to write into a variable that is computed from others."""
+    for path in candidates:
+        if is_computed(store, path):
+            problem = f"it is computed (parametrized or pruned), so it cannot be {what} in place"
+            raise InitializerError.of(path, problem, "Remove the parametrization first, or set what it is made of.")
+
+
+def _reset_module(store: VariableStore, path: str, module: nn.Module) -> None:
+    """Give the tensors of a layer the numbers of one that is made anew; a ScopedModule inside has its own reset."""
+    held = _own_tensors(module)
+    made = _made_anew(store, path, held)
+    if made is None:  # by its own means, parts before the whole
+        with stream_of(path, store.seed):
+            for part in reversed(list(module.modules())):
+                getattr(part, "reset_parameters", lambda: None)()
+        return
+    if [(name, t.shape) for name, t in held.items()] != [(name, t.shape) for name, t in made.items()]:
+        mend = "Remove what was added to it (a parametrization, say) first, or fill it yourself."
+        raise InitializerError.of(path, "this layer has other tensors now than its factory makes", mend)
+    for name, tensor in held.items():
+        tensor.copy_(made[name])
+
+
+def _made_anew(store: VariableStore, path: str, held: dict[str, Tensor]) -> dict[str, Tensor] | None:
+    """The tensors of a layer made anew; ``None`` if it is sharded, or has its numbers from its first input."""
+    if any(type(tensor) not in (Tensor, nn.Parameter) for tensor in held.values()):
+        return None
+    device = next((tensor.device for tensor in held.values()), None)
+    made = _own_tensors(store.makers[path](path, store.seed, device))
+    return None if any(map(is_lazy, made.values())) else made
+
+
+def _own_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a module with their names, but for those of a ScopedModule in it."""
+    others = tuple(f"{name}." for name, part in module.named_modules() if isinstance(part, VariableStore))
+    return {name: tensor for name, tensor in tensors_of(module) if not name.startswith(others)}

@@ -1,0 +1,247 @@
+"""Path to variable: the store answers requests by the rule of reuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+import torch
+from torch import Tensor
+
+from .._names import paths
+from ..errors import VariableExistsError, VariableKindError, VariableNotFoundError
+from .making import complete, make
+from .module_tree import ModuleTreeDict
+from .path_tree import PathNode, tree_of
+from .request import Request
+from .reuse import Reuse, Verdict, verdict
+from .spec import VariableSpec
+from .tracing import refuse, refuse_missing, tracer
+
+# What may have to be taken back: the store, the path (None: the store's being built), and how (None: drop the path).
+# A new variable is one small entry: what the garbage collector has to walk through grows with their number.
+Undo = list[tuple["VariableStore", str | None, Callable[[], None] | None]]
+
+
+class Parts(NamedTuple):
+    """How a variable was cut in parts."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    cuts: tuple[int, ...]  # how many parts along each axis
+    axis: int
+    sizes: tuple[int, ...]  # of the parts along the axis
+
+
+class Asker(Protocol):
+    """What the store needs to know of the call that asks."""
+
+    got: dict[str, bool]  # the paths that it got, in the order of getting
+    undo: Undo | None  # None: it may not create
+    sets_built: bool  # whether its completion builds the module
+    parts: dict[str, Parts] | None  # the variables that it got in parts
+
+    @property
+    def store(self) -> VariableStore: ...
+
+
+class BuildingCall(Asker, Protocol):
+    """A call that may create, as others see it that build at the same time."""
+
+    undo: Undo | None
+    kept: list[tuple[VariableStore, dict[str, bool]]]  # what is not to be taken back: others got it and completed
+
+
+class VariableStore(ModuleTreeDict):
+    """The variables of one root; it is ``module.variables``."""
+
+    def __init__(self, owner: str, *, seed: int | None, device: torch.device | None, dtype: torch.dtype | None) -> None:
+        super().__init__(owner, seed=seed, device=device, dtype=dtype)
+        self.building = 0  # how many `with module.building():` are open
+        self.settled = False  # built and none of those open: calls create nothing
+        self.made_strictly = False  # from a state_dict, strictly: a path that was not in it is missing, not new
+        self.tagged: dict[str, list[str]] = {}  # collection -> paths put in by add_to_collection
+        self.collected: dict[str, list[tuple[str, Any]]] = {}  # collection -> (scope, value), likewise
+        self.parts: dict[str, Parts] = {}  # path -> how a partitioner cut it
+        self.building_calls: list[BuildingCall] = []
+        # of each build() that is running: path -> what a buffer, or what is frozen, is to hold again after it
+        self.first_values: list[dict[str, Tensor]] = []
+        self.path_of_id: dict[int, str] = {}  # a cache, see identity.py
+
+    def set_built(self, built: bool) -> None:
+        """From now on, calls return and create no more; or, if the first call is undone, they may again."""
+        self.built = built
+        if built:
+            self._make_listable()
+        elif not self._parameters:
+            self._make_unlistable()
+        self.settled = built and not self.building
+
+    def set_building(self, change: int) -> None:
+        """One more (1) or one fewer (-1) ``with module.building():`` is open."""
+        with self.lock:
+            self.building += change
+            self.settled = self.built and not self.building
+
+    def grown_tree(self) -> PathNode:
+        """The tree of what calls may return at once; who comes first grows it, and it stays until something changes."""
+        with self.lock:
+            if self.tree is None:
+                specs = (spec for spec in self.declared() if spec.path not in self.provisional)
+                self.tree = tree_of(specs, self.module_made_at)
+            return self.tree
+
+    def select(self, scope: str = "") -> Iterator[tuple[VariableSpec, Tensor]]:
+        """The variables that ``scope``, a path or a glob, selects, in the order of their creation."""
+        selected = paths.selector(scope, self.specs)
+        for spec in self.declared():
+            tensor = self.find(spec.path) if selected(spec.path) else None
+            if tensor is not None:  # another thread may have taken it back meanwhile
+                yield spec, tensor
+
+    # Answering requests
+
+    def answer(self, call: Asker, request: Request) -> Tensor:
+        """The variable of ``request.path``, by the rule of reuse, created if it allows that.
+
+        Raises:
+            VariableExistsError, VariableNotFoundError: what the rule of reuse says.
+            VariableShapeError, VariableDtypeError, VariableKindError: it is declared otherwise.
+            TracingError: it would have to be created while something is tracing.
+        """
+        provisional = request.path in self.provisional
+        if call.undo is None and not provisional:
+            return self._answer(call, request)
+        tracing = tracer()
+        if tracing is not None:
+            if provisional:
+                refuse(request.path, self.owner, tracing)
+            return self._answer(call, request)
+        with self.lock:
+            return self._answer(call, request)
+
+    def _answer(self, call: Asker, request: Request) -> Tensor:
+        path = request.path
+        spec, tensor = self.specs.get(path), self.find(path)
+        if path in self.module_made_at:
+            raise VariableKindError.of(path, request.kind, "module", self.module_made_at[path])
+        is_new = self.is_new(
+            call,
+            path,
+            request.reuse,
+            got=path in call.got,
+            exists=spec is not None and tensor is not None,
+            made_at=None if spec is None else spec.made_at,
+            saved=request.persistent,
+        )
+        if is_new:
+            tensor = self._create(call, request)
+        else:
+            assert spec is not None
+            assert tensor is not None
+            if path in self.provisional:
+                tensor = self._complete(call, request, spec, tensor)
+            else:
+                spec.check(request.kind, request.shape, request.dtype)
+        call.got[path] = True
+        return tensor
+
+    def is_new(
+        self,
+        call: Asker,
+        path: str,
+        reuse: Reuse,
+        *,
+        got: bool,
+        exists: bool,
+        made_at: str | None,
+        saved: bool = True,
+    ) -> bool:
+        """Whether what a call asks for is to be created (``True``) or returned (``False``), by the rule of reuse.
+
+        Args:
+            call: the call that asks.
+            path, reuse: what it asks for.
+            got: whether it got that before.
+            exists: whether that is there.
+            made_at: where in the code it was made.
+            saved: whether it is part of the ``state_dict``.
+
+        Raises:
+            VariableExistsError, VariableNotFoundError, TracingError: the rule refuses it.
+        """
+        may_create = not exists and self._may_create(call, saved=saved)
+        found = verdict(got=got, exists=exists, reuse=reuse, may_create=may_create)
+        if found is Verdict.ALREADY_GOT:
+            raise VariableExistsError.of(path, self.owner, made_at)
+        if found is Verdict.NOTHING_TO_SHARE:
+            raise VariableNotFoundError.of_reuse(path, self.owner, paths.nearest(path, self.existing()))
+        if found is Verdict.MAY_NOT_CREATE:
+            self._refuse_to_create(call, path)
+        return found is Verdict.CREATE
+
+    def _may_create(self, call: Asker, *, saved: bool) -> bool:
+        if call.undo is None or self.is_replica or tracer() is not None:
+            return False
+        return not (self.made_strictly and saved and call.sets_built)
+
+    def _refuse_to_create(self, call: Asker, path: str) -> NoReturn:
+        """Say what is in the way of creating."""
+        tracing = tracer()
+        if self.is_replica:
+            refuse(path, self.owner, "DataParallel, whose replicas are thrown away after each call")
+        if tracing is not None and self.settled:
+            refuse_missing(path, self.owner, self.existing())
+        if tracing is not None:
+            refuse(path, self.owner, tracing)
+        error = VariableNotFoundError.of_built if call.undo is None else VariableNotFoundError.of_state_dict
+        raise error(path, self.owner, paths.nearest(path, self.existing()))
+
+    def _create(self, call: Asker, request: Request) -> Tensor:
+        path = request.path
+        spec, tensor = make(self, request)
+        for values in self.first_values:
+            if not tensor.requires_grad:
+                values[path] = tensor.clone()
+        self.put(spec, tensor)
+        assert call.undo is not None  # the rule says so
+        call.undo.append((self, path, None))
+        return tensor
+
+    def _complete(self, call: Asker, request: Request, spec: VariableSpec, tensor: Tensor) -> Tensor:
+        """Declare in full what a file gave."""
+        if self.is_replica:
+            self._refuse_to_create(call, spec.path)
+        if call.undo is not None:
+            call.undo.append((self, spec.path, self._snapshot(spec, tensor)))
+        declared, full = complete(self, request, spec, tensor)
+        self.put(declared, full)
+        self.provisional.discard(spec.path)
+        return full
+
+    def _snapshot(self, spec: VariableSpec, tensor: Tensor) -> Callable[[], None]:
+        """How to roll back a variable that a file gave to what it is now."""
+        requires_grad, data, order = tensor.requires_grad, tensor.data, list(self._parameters)
+
+        def roll_back() -> None:
+            tensor.data = data
+            self.put(spec, tensor.requires_grad_(requires_grad))
+            self.provisional.add(spec.path)
+            for path in order:  # the buffer that is a parameter again goes back to its place
+                self._parameters[path] = self._parameters.pop(path)
+
+        return roll_back
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.update(building=0, settled=state["built"])
+        state.update(building_calls=[], first_values=[], collected={}, path_of_id={})
+        return state
+
+
+def take_back(store: VariableStore, path: str | None, undo: Callable[[], None] | None) -> None:
+    """Undo one entry of an :data:`Undo`."""
+    if undo is not None:
+        undo()
+    elif path is not None:
+        store.drop(path)
