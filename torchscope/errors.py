@@ -27,7 +27,7 @@ class ScopeError(Exception):
     """The path that it is about, if it is about one."""
 
     @classmethod
-    def _said(cls, *lines: str, **facts: Any) -> Self:
+    def _said(cls, *lines: str, **facts: object) -> Self:
         # The message is the only constructor argument, so that pickle and torch's own re-raising from worker threads
         # (which call `type(error)(message)`) keep the kind of the error.
         error = cls("\n".join(line.rstrip() for line in lines if line))

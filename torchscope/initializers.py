@@ -71,7 +71,7 @@ class _Initializer:
                 "dtype", self.dtype, "Give a torch.dtype such as torch.float32, or leave it out."
             )
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
         return self  # it is never changed
 
     def _require_matrix(self, tensor: Tensor) -> None:

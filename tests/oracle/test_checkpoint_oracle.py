@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.checkpoint.test_open import raw
 from tests.data.make_checkpoints import DTYPES, WRITERS, as_tensorflow_reads
-from tests.test_checkpoint import raw
 from torchscope import checkpoint
 
 tf = pytest.importorskip("tensorflow")

@@ -27,7 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def checkpoint(function: Callable[..., Any], *args: object, **kwargs: Any) -> Any:
     """``torch.utils.checkpoint.checkpoint``, which forgets activations, of a function that gets variables.
 
     >>> import torch

@@ -87,7 +87,7 @@ class ScopedModule(Root):
             owner, seed=seed, device=checked("device", device), dtype=checked("dtype", dtype)
         )
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         refuse_late(cls.forward, "Write a forward that returns its result")
         if not getattr(cls.forward, "_starts_call", False):
@@ -119,7 +119,7 @@ class ScopedModule(Root):
         """
         return self.variables.built
 
-    def build(self, *args: Any, **kwargs: Any) -> Self:
+    def build(self, *args: object, **kwargs: object) -> Self:
         """Make the variables: run the module once on example inputs, without gradients.
 
         It runs for its variables and not for its effects: buffers and frozen parameters of the whole module tree,
@@ -298,7 +298,7 @@ class ScopedModule(Root):
         loose = self.variables.collected if call is None else call.collected or {}
         return collections.collection(self.variables, name, _path(scope), loose)
 
-    def add_to_collection(self, name: str, value: Any) -> None:
+    def add_to_collection(self, name: str, value: object) -> None:
         """Add a value, or a variable of this module, to a collection.
 
         A variable stays in the collection. Another value that is added during a call, such as a loss, belongs to that

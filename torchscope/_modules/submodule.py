@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -21,9 +21,11 @@ from .._variables.tracing import tracer
 from ..errors import ArgumentTypeError, VariableKindError
 
 M = TypeVar("M", bound=nn.Module)
+Args = tuple[object, ...]
+Kwargs = dict[str, object]
 
 
-def get_module(name: str, factory: Callable[..., M], *args: Any, **kwargs: Any) -> M:
+def get_module(name: str, factory: Callable[..., M], *args: object, **kwargs: object) -> M:
     """The module of this name in the scopes that are open: returned, shared or created as they say.
 
     The rules are those of :func:`get_variable`: the first get of a path in a call returns the module, or creates it by
@@ -113,7 +115,9 @@ class _Maker:
 
     __slots__ = ("args", "dtype", "factory", "kwargs")
 
-    def __init__(self, factory: Callable[..., nn.Module], args: Any, kwargs: Any, dtype: torch.dtype | None) -> None:
+    def __init__(
+        self, factory: Callable[..., nn.Module], args: Args, kwargs: Kwargs, dtype: torch.dtype | None
+    ) -> None:
         self.factory, self.args, self.kwargs, self.dtype = factory, args, kwargs, dtype
 
     def __call__(self, path: str, seed: int | None, device: DeviceLike | None) -> nn.Module:
@@ -132,10 +136,10 @@ class _Maker:
             module.to(dtype=self.dtype)
         return module if seed is None else module.to(target)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Maker:
+    def __deepcopy__(self, memo: dict[int, object]) -> _Maker:
         return self  # it is never changed
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         parts = (self.factory, self.args, self.kwargs, self.dtype)
         return (_Maker, parts) if can_be_pickled(parts) else (_lost, ())
 

@@ -26,7 +26,7 @@ def make_template(
     create_scope_now_: bool = False,
     unique_name_: str | None = None,
     custom_getter_: Getter | None = None,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Template:
     """Give a function variables of its own: the first call in a call of the module makes them, later ones share.
 
@@ -123,7 +123,7 @@ class Template:
             scope._original = scope.name.removeprefix(outer._prefix)
             self._remember(TemplateState(scope))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         """Call the function in the template's scope."""
         state = self._state()
         manager = self._manager() if state.scope is None else variable_scope(state.scope, reuse=state.called)
@@ -139,7 +139,7 @@ class Template:
             self._remember(state._replace(called=True, variables_made=True))
             return result
 
-    def _run(self, state: TemplateState, args: Any, kwargs: Any) -> Any:
+    def _run(self, state: TemplateState, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         call = innermost("A template")._call
         specs, before = call.store.specs, len(call.got)
         result = self._function(*args, **kwargs)
@@ -149,7 +149,7 @@ class Template:
                     raise VariableNotFoundError.of_template(path, call.store.owner, self._name)
         return result
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
         """As a method: the instance is the function's first argument."""
         return self if instance is None else functools.partial(self, instance)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import profiler as _profiler
 from torch.compiler import is_dynamo_compiling
 
@@ -93,13 +93,13 @@ class Call:
     joins: Call | None  # the building run that it is a part of
     kept: list[tuple[VariableStore, dict[str, bool]]]  # what is not to be taken back: others got it and completed
 
-    def __init__(self, root: object, store: VariableStore, outer: Call | None, moment: Moment | None = None) -> None:
+    def __init__(self, root: nn.Module, store: VariableStore, outer: Call | None, moment: Moment | None = None) -> None:
         self.root = root
         self.store = store
         self.outer = outer
         self.moment = moment
         self.got: dict[str, bool] = {}
-        self.collected: dict[str, list[tuple[str, Any]]] | None = None
+        self.collected: dict[str, list[tuple[str, object]]] | None = None
         self.default_names: DefaultNames | None = None
         self.op_names: OpNames | None = None
         self.parts: dict[str, Parts] | None = None

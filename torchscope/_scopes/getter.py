@@ -45,22 +45,9 @@ def ask(
     if dtype is not None and initializer is not None and not callable(initializer):
         value_of(path, initializer, checked("dtype", dtype))  # a constant of another dtype is told before any getter
     getter = _given(options, "custom_getter", settings)
-    arguments: dict[str, Any] = {
-        "shape": shape,
-        "dtype": dtype,
-        "initializer": settings.initializer if initializer is None else initializer,
-        "device": _given(options, "device", settings),
-        "reuse": scope._reuse,
-        "collections": options.get("collections"),
-    }
-    if kind == "parameter":
-        arguments["regularizer"] = _given(options, "regularizer", settings)
-        arguments["constraint"] = _given(options, "constraint", settings)
-        arguments["partitioner"] = _given(options, "partitioner", settings)
-        arguments["trainable"] = options.get("trainable")
-    else:
-        arguments["trainable"] = False
-        arguments["persistent"] = options.get("persistent", True)
+    arguments = _arguments(kind, scope, options)
+    initializer = settings.initializer if initializer is None else initializer
+    arguments.update(shape=shape, dtype=dtype, initializer=initializer)
     answer = _StoreGetter(call, kind, scope, dtype)
     if getter is None:
         return answer(path, **arguments)
@@ -72,6 +59,21 @@ def ask(
         return checked("custom_getter", getter)(answer, path, **arguments)
     finally:
         NameExit(top, within._call)
+
+
+def _arguments(kind: Kind, scope: VariableScope, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a getter is called with beside the name, shape, dtype and initializer, filled in from the scope."""
+    settings = scope._settings
+    arguments: dict[str, Any] = {
+        "device": _given(options, "device", settings),
+        "reuse": scope._reuse,
+        "collections": options.get("collections"),
+    }
+    if kind == "buffer":
+        return {**arguments, "trainable": False, "persistent": options.get("persistent", True)}
+    for name in ("regularizer", "constraint", "partitioner"):
+        arguments[name] = _given(options, name, settings)
+    return {**arguments, "trainable": options.get("trainable")}
 
 
 def _given(options: Mapping[str, Any], name: str, settings: Settings) -> Any:

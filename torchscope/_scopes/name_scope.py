@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -122,7 +122,7 @@ class name_ops(TorchFunctionMode):
     'foo/add'
     """
 
-    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Callable[..., Any], types: object, args: Any = (), kwargs: Any = None) -> Any:
         """Run the function and name what it returns."""
         kwargs = kwargs or {}
         before = _given.count
@@ -137,7 +137,9 @@ class name_ops(TorchFunctionMode):
             self._ran(function, args, kwargs, made, named=_given.count > before)
         return result
 
-    def _ran(self, function: str, args: Any, kwargs: Any, made: list[Tensor], *, named: bool) -> str | None:
+    def _ran(
+        self, function: str, args: object, kwargs: Mapping[str, object], made: list[Tensor], *, named: bool
+    ) -> str | None:
         """Name an operation that ran and what it made; ``None`` outside of any call.
 
         ``named`` says that another block around this one did so already.
@@ -177,7 +179,7 @@ def op_name(tensor: Tensor) -> str:
     raise ArgumentValueError.of("tensor", tensor, mend)
 
 
-def _base_name(function: Callable[..., Any]) -> str | None:
+def _base_name(function: object) -> str | None:
     name = getattr(function, "__name__", "")
     if name == "__get__":
         name = getattr(getattr(function, "__self__", None), "__name__", "")
@@ -187,7 +189,7 @@ def _base_name(function: Callable[..., Any]) -> str | None:
     return name.partition(".")[0].strip("_") or None  # torch.ops.aten.add.Tensor has a dot in it
 
 
-def _writes(function: Callable[..., Any], kwargs: Any) -> bool:
+def _writes(function: object, kwargs: Mapping[str, object]) -> bool:
     """Whether a function that returns one of its arguments has changed it."""
     name = getattr(function, "__name__", "")
     if kwargs.get("out") is not None or kwargs.get("inplace"):
@@ -196,7 +198,7 @@ def _writes(function: Callable[..., Any], kwargs: Any) -> bool:
     return in_place or name in _INPLACE or name == "__setitem__"
 
 
-def tensors_in(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: object) -> Iterator[Tensor]:
     """The tensors in what a function took or returned, in order."""
     if isinstance(value, Tensor):
         yield value

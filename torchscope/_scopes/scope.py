@@ -260,7 +260,7 @@ class VariableScope:
     def __repr__(self) -> str:
         return f"<VariableScope {self.name!r} reuse={self._reuse!r}>"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         # A copy, or a scope that went through pickle, is no record of an entering, just the path and the settings.
         return _closed_scope, (self.name, self._reuse, {k: getattr(self._settings, k) for k in SETTINGS})
 

@@ -15,7 +15,7 @@ from .making import GLOBAL_VARIABLES, REGULARIZATION_LOSSES, TRAINABLE_VARIABLES
 from .resetting import refuse_computed
 from .store import VariableStore
 
-Loose = Mapping[str, list[tuple[str, Any]]]  # collection -> the scope where a value was added, and the value
+Loose = Mapping[str, list[tuple[str, object]]]  # collection -> the scope where a value was added, and the value
 
 
 def collection(store: VariableStore, name: str, scope: str, loose: Loose) -> list[Any]:

@@ -8,13 +8,13 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import InitializerError, ScopeError, VariableDtypeError, VariableShapeError
 from ..initializers import glorot_uniform_initializer, zeros_initializer
+from .spec import Initializer
 
 _FILL = "Fill the tensor in place: lambda t: t.fill_(1.0), or functools.partial(torch.nn.init.normal_, std=0.1)."
 
@@ -49,7 +49,7 @@ def plain_mode() -> Iterator[None]:
         yield
 
 
-def settle(initializer: Any) -> Any:
+def settle(initializer: Initializer) -> Initializer:
     """The initializer as a declaration keeps it: a class is instantiated, a constant is copied."""
     if inspect.isclass(initializer):
         return initializer()
@@ -58,12 +58,12 @@ def settle(initializer: Any) -> Any:
     return initializer.detach().clone() if isinstance(initializer, Tensor) else copy.deepcopy(initializer)
 
 
-def gives_value(initializer: Any) -> bool:
+def gives_value(initializer: Initializer) -> bool:
     """Whether the initializer stands for a value of its own: a constant, or a callable without arguments."""
     return initializer is not None and (not callable(initializer) or _accepts(initializer))
 
 
-def value_of(path: str, initializer: Any, dtype: torch.dtype | None, seed: int | None = None) -> Tensor:
+def value_of(path: str, initializer: Initializer, dtype: torch.dtype | None, seed: int | None = None) -> Tensor:
     """The value that an initializer without a shape stands for: the constant, or what the callable returns.
 
     Raises:
@@ -90,7 +90,7 @@ def value_of(path: str, initializer: Any, dtype: torch.dtype | None, seed: int |
     return tensor
 
 
-def fill(tensor: Tensor, path: str, initializer: Any, seed: int | None) -> None:
+def fill(tensor: Tensor, path: str, initializer: Initializer, seed: int | None) -> None:
     """Fill ``tensor`` in place, from torch's generator or, with a seed, from the stream of ``(seed, path)``."""
     if initializer is None:
         initializer = _default_initializer(path, tensor.dtype)
@@ -104,7 +104,7 @@ def fill(tensor: Tensor, path: str, initializer: Any, seed: int | None) -> None:
         raise
 
 
-def _default_initializer(path: str, dtype: torch.dtype) -> Callable[..., Any]:
+def _default_initializer(path: str, dtype: torch.dtype) -> Callable[..., object]:
     if dtype.is_floating_point:
         return _glorot_uniform
     if dtype.is_complex:
@@ -113,7 +113,7 @@ def _default_initializer(path: str, dtype: torch.dtype) -> Callable[..., Any]:
     return _zeros
 
 
-def _fill_from_stream(tensor: Tensor, path: str, initializer: Any, seed: int) -> None:
+def _fill_from_stream(tensor: Tensor, path: str, initializer: Initializer, seed: int) -> None:
     # Drawn on the CPU whatever the device, so that the numbers are the same everywhere.
     stream = _stream(path, seed)
     target = tensor if tensor.device.type == "cpu" else torch.empty_like(tensor, device="cpu")
@@ -150,8 +150,8 @@ def _global_stream(stream: int) -> Iterator[None]:
             torch.default_generator.set_state(state)
 
 
-def _call(initializer: Any, tensor: Tensor, path: str, **generator: torch.Generator) -> None:
-    if not _accepts(initializer, tensor, **generator):
+def _call(initializer: Initializer, tensor: Tensor, path: str, **generator: torch.Generator) -> None:
+    if not callable(initializer) or not _accepts(initializer, tensor, **generator):
         problem = f"the initializer {initializer!r} cannot be called with the tensor to fill as its only argument"
         raise InitializerError.of(path, problem, _FILL)
     try:
@@ -166,7 +166,7 @@ def _call(initializer: Any, tensor: Tensor, path: str, **generator: torch.Genera
         raise InitializerError.of(path, problem, _FILL)
 
 
-def _same_memory(result: Any, tensor: Tensor) -> bool:
+def _same_memory(result: object, tensor: Tensor) -> bool:
     if result is tensor or not isinstance(result, Tensor):
         return result is tensor
     if tensor.is_meta:  # all data pointers of the meta device are 0
@@ -174,7 +174,9 @@ def _same_memory(result: Any, tensor: Tensor) -> bool:
     return result.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
 
 
-def _accepts(function: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
+def _accepts(function: object, *args: object, **kwargs: object) -> bool:
+    if not callable(function):
+        return False
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some builtins tell nothing: let the call decide

@@ -77,7 +77,7 @@ class VariableSpec:
         """Whether a callable of this spec did not survive pickling; the next ``get`` of the path brings it back."""
         return any(isinstance(part, Unpicklable) for part in (self.initializer, self.regularizer, self.constraint))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> VariableSpec:
+    def __deepcopy__(self, memo: dict[int, object]) -> VariableSpec:
         # A method of the model becomes the copy's own; what cannot be copied is shared.
         if _is_shared(self.initializer) and _is_shared(self.regularizer) and _is_shared(self.constraint):
             return self
@@ -89,21 +89,21 @@ class VariableSpec:
             return self
         return replace(self, **parts)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         for name in ("initializer", "regularizer", "constraint"):
             values[name] = _picklable(values[name], name, self.path)
         return _spec_from, (values,)
 
 
-def _is_shared(part: Any) -> bool:
+def _is_shared(part: object) -> bool:
     return part is None or isinstance(part, (types.FunctionType, types.BuiltinFunctionType))
 
 
 class Specs(dict[str, VariableSpec]):
     """The declarations of a store. A copy shares those that can be shared, without a look at each path."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Specs:
+    def __deepcopy__(self, memo: dict[int, object]) -> Specs:
         copied = memo[id(self)] = Specs()
         for path, spec in self.items():
             copied[path] = spec.__deepcopy__(memo)
@@ -130,7 +130,7 @@ class Unpicklable:
     def __init__(self, role: str, path: str, was: str) -> None:
         self.role, self.path, self.was = role, path, was
 
-    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
         raise ScopeError(
             f"The {self.role} of '{self.path}' was {self.was}, which pickle could not store with the module.\n"
             f"Call the module once, so that its code declares the {self.role} again, or use an importable function."
@@ -140,11 +140,11 @@ class Unpicklable:
         return f"<lost {self.role}: {self.was}>"
 
 
-def _picklable(value: Any, role: str, path: str) -> Any:
+def _picklable(value: object, role: str, path: str) -> object:
     return value if not callable(value) or can_be_pickled(value) else Unpicklable(role, path, repr(value))
 
 
-def can_be_pickled(value: Any) -> bool:
+def can_be_pickled(value: object) -> bool:
     """Whether pickle takes it; modules and tensors in it are not asked."""
     try:
         _Probe(io.BytesIO()).dump(value)
@@ -156,5 +156,5 @@ def can_be_pickled(value: Any) -> bool:
 class _Probe(pickle.Pickler):
     """Tries to pickle something, but for modules and tensors: a method of the model itself would lead back here."""
 
-    def persistent_id(self, obj: Any) -> str | None:
+    def persistent_id(self, obj: object) -> str | None:
         return "tried elsewhere" if isinstance(obj, (nn.Module, Tensor)) else None

@@ -61,7 +61,7 @@ class VariableStore(ModuleTreeDict):
         self.settled = False  # built and none of those open: calls create nothing
         self.made_strictly = False  # from a state_dict, strictly: a path that was not in it is missing, not new
         self.tagged: dict[str, list[str]] = {}  # collection -> paths put in by add_to_collection
-        self.collected: dict[str, list[tuple[str, Any]]] = {}  # collection -> (scope, value), likewise
+        self.collected: dict[str, list[tuple[str, object]]] = {}  # collection -> (scope, value), likewise
         self.parts: dict[str, Parts] = {}  # path -> how a partitioner cut it
         self.building_calls: list[BuildingCall] = []
         # of each build() that is running: path -> what a buffer, or what is frozen, is to hold again after it

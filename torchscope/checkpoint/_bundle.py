@@ -106,7 +106,7 @@ class Bundle:
 
     def __iter__(self) -> Iterator[tuple[str, Entry]]:
         for name, stored in self.stored.items():
-            dtype: Any = bytes if stored.dtype == STRING else DTYPES[stored.dtype]
+            dtype = bytes if stored.dtype == STRING else DTYPES[stored.dtype]
             yield name, Entry(name, stored.shape, dtype, functools.partial(self.read, name))
 
     def _name(self, key: bytes) -> str:

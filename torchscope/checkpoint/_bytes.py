@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..errors import CheckpointError
 
 Buffer = bytes | memoryview
@@ -50,6 +48,6 @@ class Cursor:
             raise self.error(f"{what} does not fit into 64 bits")
         return value
 
-    def error(self, problem: str, **facts: Any) -> CheckpointError:
+    def error(self, problem: str, *, entry: str | None = None) -> CheckpointError:
         """An error that points here."""
-        return CheckpointError.of(self.file, problem, offset=self.start + self.at, **facts)
+        return CheckpointError.of(self.file, problem, entry=entry, offset=self.start + self.at)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 from .._extra import need
 
+Bytes = bytes | memoryview
+
 
 @functools.cache
-def _crc32c() -> Callable[[Any, int], int]:
-    function: Callable[[Any, int], int] = need("crc32c", "checkpoint", "Reading a TensorFlow checkpoint").crc32c
+def _crc32c() -> Callable[[Bytes, int], int]:
+    function: Callable[[Bytes, int], int] = need("crc32c", "checkpoint", "Reading a TensorFlow checkpoint").crc32c
     return function
 
 
-def masked_crc(*parts: Any) -> int:
+def masked_crc(*parts: Bytes) -> int:
     """The checksum of all parts together, as a file stores it.
 
     It is turned and moved, so that one over data that holds checksums is no weaker.

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 
-def dtype_name(dtype: Any) -> str:
+def dtype_name(dtype: torch.dtype | type[bytes]) -> str:
     """A dtype in a word: ``"float32"``, and ``"bytes"`` for strings."""
     return "bytes" if dtype is bytes else str(dtype).removeprefix("torch.")
 

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from .._names.paths import say_nearest
 from ..errors import ArgumentTypeError, CheckpointError
@@ -154,7 +153,7 @@ def _ends_as_table(path: str) -> bool:
 
 
 def _near(path: str) -> str:
-    folder: Any = os.path.dirname(path) or "."
+    folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         return f"There is no folder '{folder}' either."
     found = sorted(name.removesuffix(".index") for name in os.listdir(folder) if name.endswith(".index"))

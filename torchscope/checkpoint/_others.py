@@ -96,9 +96,9 @@ def _copy(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.resolve_conj().resolve_neg().clone()
 
 
-def _tensors(file: str, held: Mapping[Any, Any]) -> Iterator[tuple[str, torch.Tensor]]:
+def _tensors(file: str, held: Mapping[object, object]) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors in dicts and lists within one another, in order."""
-    waiting: list[tuple[str, Any, tuple[int, ...]]] = [("", held, ())]
+    waiting: list[tuple[str, object, tuple[int, ...]]] = [("", held, ())]
     while waiting:
         name, value, around = waiting.pop()
         if isinstance(value, torch.Tensor):

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
-from typing import Any
 
-from torch import Tensor
-
-from .._extra import need
-from ..checkpoint import Entry, open
-from ..checkpoint._entry import dtype_name
-from ..checkpoint._layout import RULES, Rules, applied
-from ..checkpoint._load import average_of, mapped, renamed
-from ..checkpoint._others import SAFETENSORS
-from ..checkpoint._roles import role
-from ..errors import ArgumentValueError, CheckpointError
+from ..checkpoint._convert import write_safetensors
+from ..checkpoint._layout import RULES
+from ..errors import ArgumentValueError
 from ._common import show
 
 HELP = "write the variables of a checkpoint to a .safetensors file"
@@ -56,64 +46,14 @@ def _pairs(option: str, given: list[str]) -> dict[str, str]:
 
 
 def run(args: argparse.Namespace) -> int:
-    folder = os.path.dirname(os.path.abspath(args.destination))
-    if not args.destination.endswith(".safetensors"):
-        raise ArgumentValueError.of("destination", args.destination, "Give a path that ends in .safetensors.")
-    if not os.path.isdir(folder):
-        raise ArgumentValueError.of("destination", args.destination, f"There is no folder '{folder}'.")
-    files: Any = need("safetensors.torch", "checkpoint", "Writing .safetensors files")
-    saved = open(args.source)
-    names, dropped = renamed(saved, {**_pairs("--rename", args.rename), **dict.fromkeys(args.drop)})
-    targets = mapped(names, _pairs("--map", args.map)) if args.map else {name: name for name in names}
-    rules = Rules(_pairs("--layout", [each if "=" in each else f"={each}" for each in args.layout]), targets)
-    tensors, storages, rows = {}, set[int](), [("left out", array, "dropped") for array in dropped]
-    for name, source in targets.items():
-        entry = saved[names[average_of(source, names) if args.prefer_ema else source]]
-        left_out = None if args.map else _left_out(saved[names[source]])
-        if left_out:
-            rows.append(("left out", saved[names[source]].path, left_out))
-            continue
-        if name == "__metadata__":
-            raise CheckpointError.of(saved.file, "a .safetensors file cannot hold an array of this name", entry=name)
-        if entry.dtype not in SAFETENSORS.values():
-            problem = f"a .safetensors file cannot hold {dtype_name(entry.dtype)}"
-            raise CheckpointError.of(saved.file, problem, "Leave it out by --drop.", entry=entry.path)
-        rule = applied(rules.asked(name) or "same", entry.shape)
-        tensors[name] = _alone(RULES[rule].convert(entry.read()), storages)
-        moved = f"{rule}: {list(entry.shape)} -> {list(tensors[name].shape)}" if rule != "same" else ""
-        rows.append(("written", entry.path if entry.path == name else f"{entry.path} -> {name}", moved))
-    # Beside the destination and then in its place: never a file that is half written.
-    handle, beside = tempfile.mkstemp(suffix=".safetensors", dir=folder)
-    os.close(handle)
-    try:
-        files.save_file(tensors, beside)
-        os.chmod(beside, 0o666 & ~_umask())
-        os.replace(beside, args.destination)
-    except BaseException as error:
-        os.unlink(beside)
-        if isinstance(error, files.SafetensorError):
-            raise CheckpointError.of(args.destination, f"it cannot be written: {error}") from None
-        raise
+    rows = write_safetensors(
+        args.source,
+        args.destination,
+        rename={**_pairs("--rename", args.rename), **dict.fromkeys(args.drop)},
+        assignment_map=_pairs("--map", args.map),
+        layout=_pairs("--layout", [each if "=" in each else f"={each}" for each in args.layout]),
+        prefer_ema=args.prefer_ema,
+    )
     show(("what", "array", "how"), rows)
-    print(f"{len(tensors)} arrays in {args.destination}")
+    print(f"{sum(what == 'written' for what, _, _ in rows)} arrays in {args.destination}")
     return 0
-
-
-def _alone(tensor: Tensor, storages: set[int]) -> Tensor:
-    """A tensor as its bytes lie in a file, sharing memory with none before it: tied weights are written twice."""
-    tensor = tensor.resolve_conj().resolve_neg().contiguous()
-    if tensor.untyped_storage().data_ptr() in storages:
-        tensor = tensor.clone()
-    storages.add(tensor.untyped_storage().data_ptr())
-    return tensor
-
-
-def _umask() -> int:
-    """What this process takes from the permissions of the files that it makes; it can only be read by setting it."""
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
-
-
-def _left_out(entry: Entry) -> str | None:
-    return "strings" if entry.dtype is bytes else role(entry.path)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
@@ -85,7 +85,9 @@ class _Recorder(name_ops):
         self._made_by: WeakIdKeyDictionary = WeakIdKeyDictionary()  # tensor -> (its node, which output)
         self._variables: WeakIdKeyDictionary = WeakIdKeyDictionary()  # parameter or buffer -> its node
 
-    def _ran(self, function: str, args: Any, kwargs: Any, made: list[Tensor], *, named: bool) -> str | None:
+    def _ran(
+        self, function: str, args: object, kwargs: Mapping[str, object], made: list[Tensor], *, named: bool
+    ) -> str | None:
         name = super()._ran(function, args, kwargs, made, named=named)
         space = self._space(thread.call)
         inputs = [self._read(tensor, space) for tensor in tensors_in([args, kwargs])]
@@ -164,7 +166,7 @@ class _Recorder(name_ops):
         }
 
 
-def _modules(root: Any) -> Iterator[tuple[str, nn.Module]]:
+def _modules(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The modules of a tree, with what stands before the names of their tensors: ``"linear/"``, ``""``."""
     for name, module in root.named_modules():
         if isinstance(module, VariableStore):
@@ -187,5 +189,5 @@ def _unique(name: str, taken: dict[str, int]) -> str:
     return unique
 
 
-def _scopes_of(names: Any) -> set[str]:
+def _scopes_of(names: Iterable[str]) -> set[str]:
     return {name[: end.start()] for name in names for end in re.finditer("/", name)}

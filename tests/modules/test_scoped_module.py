@@ -722,7 +722,7 @@ def test_specs_are_a_read_only_view() -> None:
     with pytest.raises(TypeError):
         model.specs["w"] = None  # type: ignore[index]
     assert model.specs["w"].made_at is not None
-    assert model.specs["w"].made_at.startswith("tests/test_module.py:")
+    assert model.specs["w"].made_at.startswith("tests/modules/test_scoped_module.py:")
 
 
 @pytest.mark.parametrize("held", [{}, ScopedModule(lambda: get_variable("w", [1])).state_dict()], ids=["{}", "unbuilt"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # arguments that make it short; how many lines of the table it prints
 BENCHMARKS = {
     "get_variable": (["--layers", "2", "--rounds", "2"], 2),

@@ -66,7 +66,7 @@ def test_inspect_shows_a_tree_of_scopes_with_their_sums(capsys: pytest.CaptureFi
 
 
 def test_the_tree_is_as_the_porting_page_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "porting.md").read_text().splitlines()
+    page = (Path(__file__).parents[2] / "docs" / "porting.md").read_text().splitlines()
     at = next(n for n, line in enumerate(page) if line.startswith("`torchscope inspect") and line.endswith("prints"))
     shown = [line[4:] for line in itertools.takewhile(lambda line: line.startswith("    "), page[at + 2 :])]
     _, out, _ = ran(capsys, *page[at].split("`")[1].split()[1:])

@@ -18,7 +18,7 @@ import torchscope as ts
 from torchscope import AUTO_REUSE, ScopedModule, get_variable, variable_scope
 from torchscope._modules.template import Template
 
-PAGE = (Path(__file__).parents[1] / "docs" / "tf1.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "tf1.md").read_text()
 Sees = Callable[[Any], Any]
 
 

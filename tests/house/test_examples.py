@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "image_filter.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "image_filter.py"
 TABLE = """\
 variable                     shape            elements  uses
 image_filters/conv1/weights  32 x 3 x 5 x 5      2,400     2

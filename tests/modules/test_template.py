@@ -80,7 +80,7 @@ def test_a_variable_that_only_a_later_call_asks_for_is_an_error_with_where_the_t
 
     with pytest.raises(VariableNotFoundError, match="'t/other' does not exist") as raised:
         ScopedModule(forward)()
-    assert "in template 't', made at tests/test_template.py:" in raised.value.__notes__[0]
+    assert "in template 't', made at tests/modules/test_template.py:" in raised.value.__notes__[0]
 
 
 def test_arguments_getter_lists_and_methods() -> None:
@@ -113,7 +113,7 @@ def test_arguments_getter_lists_and_methods() -> None:
         assert (template.name, template.variable_scope.name) == ("t", "t")
         thing = Twice(3.0)
         assert torch.equal(thing.method(1.0), 3 * model.variables["method/w"])
-        assert repr(template).startswith("<Template 't' made at tests/test_template.py:")
+        assert repr(template).startswith("<Template 't' made at tests/modules/test_template.py:")
 
     model = ScopedModule(forward)
     model()

@@ -25,7 +25,7 @@ from torchscope import (
     get_variable,
     variable_scope,
 )
-from torchscope.checkpoint import _load, load_checkpoint
+from torchscope.checkpoint import _write, load_checkpoint
 from torchscope.checkpoint import open as open_checkpoint
 from torchscope.checkpoint._bundle import Bundle
 
@@ -540,7 +540,7 @@ def test_an_interrupt_while_it_writes_leaves_nothing_half_loaded(
             raise KeyboardInterrupt
         into.copy_(value)
 
-    monkeypatch.setattr(_load, "write", write)
+    monkeypatch.setattr(_write, "write", write)
     with pytest.raises(KeyboardInterrupt):
         load_checkpoint(model, saved(tmp_path, {"a": np.ones(2), "b": np.ones(2)}))
     assert [v.tolist() for v in model.variables.values()] == [[1.0, 1.0], [1.0, 1.0]]

@@ -1,0 +1,186 @@
+"""The house: the table of contents, who may import whom, and how large a piece may be."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import torchscope
+
+PACKAGE = Path(torchscope.__file__).parent
+ROOT = Path(__file__).parents[2]
+
+PUBLIC = """
+ScopedModule variable_scope get_variable get_buffer get_local_variable get_module get_variable_scope VariableScope
+AUTO_REUSE no_regularizer scoped make_template name_scope name_ops op_name
+ArgumentTypeError ArgumentValueError CheckpointError InitializerError InvalidNameError NoActiveModuleError
+NotBuiltError ScopeError ScopeNestingError TracingError VariableDtypeError VariableExistsError VariableKindError
+VariableNotFoundError VariableShapeError
+zeros_initializer ones_initializer constant_initializer random_normal_initializer truncated_normal_initializer
+random_uniform_initializer uniform_unit_scaling_initializer variance_scaling_initializer glorot_normal_initializer
+glorot_uniform_initializer he_normal_initializer he_uniform_initializer lecun_normal_initializer
+lecun_uniform_initializer orthogonal_initializer identity_initializer
+""".split()
+
+# The floors, from the ground up, and the rooms of each: a room may import those before it and none after it, so a
+# reader can go through the house from the door to the roof, and no import has to be done late to dodge a circle.
+FLOORS = {
+    "": "errors _extra _table initializers",
+    "_names": "paths events default_names op_names",
+    "_variables": """
+    tracing reuse made_at spec path_tree initialize request parameter_dict module_tree making store identity resetting
+    collections partition
+    """,
+    "_scopes": """
+    arguments settings call stack naming getter scope variable_scope get_variable name_scope
+    """,
+    "_modules": "building entry scoped_module submodule template recompute",
+    # What stands on the floors.
+    "graph": "_node _dot _tensorboard _graph _record __init__",
+    "checkpoint": """
+    _bytes _crc _leveldb _proto _entry _bundle _others _open _roles _layout _report _names _targets _fit _write _load
+    _convert __init__
+    """,
+}
+# The public faces, and the commands; these import from anywhere above but one another's insides.
+FACES = [
+    "recompute",
+    "__init__",
+    "cli._common",
+    "cli._convert",
+    "cli._diff",
+    "cli._inspect",
+    "cli.__init__",
+    "__main__",
+]
+ORDER = [f"{floor}.{room}".lstrip(".") for floor, rooms in FLOORS.items() for room in rooms.split()] + FACES
+PRIVATE_FLOORS = ("_names", "_variables", "_scopes", "_modules")
+
+CATALOGUES = ("errors", "initializers")  # each a list of like things; they may be long
+MOST_LINES = {"a file": 400, "a class": 200, "a function": 40}  # docstrings not counted
+# Lines with `Any` in the library. Each is there because torch or the objects of users are of any type. Lower it when
+# there are fewer.
+LINES_WITH_ANY = 87
+
+
+def source(module: str) -> str:
+    return (PACKAGE / f"{module.replace('.', '/')}.py").read_text()
+
+
+def imports(module: str) -> Iterator[tuple[str, bool]]:
+    """The modules of this package that a module imports, anywhere in its text; and whether for type checkers alone."""
+    tree, folder = ast.parse(source(module)), module.rpartition(".")[0]
+    for_types = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = folder if node.level == 1 else ""
+            name = ".".join(filter(None, (base, node.module)))
+            inside = [f"{name}.{alias.name}".lstrip(".") for alias in node.names]
+            found = [each for each in inside if each in ORDER] or [name if name in ORDER else f"{name}.__init__"]
+            yield from ((each.lstrip("."), id(node) in for_types) for each in found)
+
+
+def test_the_public_names_are_these_and_no_others() -> None:
+    modules = {path.stem for path in PACKAGE.iterdir()}
+    names = {name for name in vars(torchscope) if not name.startswith("_")} - modules
+    assert names == set(PUBLIC) == set(torchscope.__all__)
+
+
+def test_every_room_has_its_place_in_the_house() -> None:
+    rooms = {".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py")}
+    assert rooms == set(ORDER) | {f"{floor}.__init__" for floor in PRIVATE_FLOORS}
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_imports_point_down(module: str) -> None:
+    """Two records of one floor may name each other's types; that is no import when the program runs."""
+    floor = module.rpartition(".")[0]
+    for imported, for_types in imports(module):
+        if imported == "__init__":  # the commands print the version
+            assert module.startswith("cli.")
+        elif for_types:
+            assert imported.rpartition(".")[0] == floor, f"{module} names a type of {imported}"
+        else:
+            assert imported in ORDER[: ORDER.index(module)], f"{module} imports {imported}"
+
+
+def test_what_stands_on_the_floors_is_imported_by_its_public_face() -> None:
+    """The commands are a face of checkpoints themselves: they may import its rooms."""
+    for module in ORDER:
+        for imported, _ in imports(module):
+            inside = imported.partition(".")[0]
+            if inside in ("graph", "checkpoint", "cli") and not module.startswith(("cli.", f"{inside}.")):
+                assert imported == f"{inside}.__init__", f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("floor", PRIVATE_FLOORS)
+def test_a_floor_opens_with_what_lives_there(floor: str) -> None:
+    tree = ast.parse(source(f"{floor}.__init__"))
+    text = ast.get_docstring(tree) or ""
+    assert len(tree.body) == 1
+    assert "Guarantees" in text
+    allowed = set(re.findall(r"``(\w+)``", text[text.index("May import:") :]))
+    used = {imported.partition(".")[0] for room in FLOORS[floor].split() for imported, _ in imports(f"{floor}.{room}")}
+    assert used - {floor} == allowed
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_no_import_is_done_late(module: str) -> None:
+    for function in ast.walk(ast.parse(source(module))):
+        if isinstance(function, ast.FunctionDef):
+            late = [n for n in ast.walk(function) if isinstance(n, ast.ImportFrom) and n.level]
+            assert not late, f"{module}.{function.name}"
+
+
+def lines_without_docstrings(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> int:
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = [
+        (each.body[0].end_lineno or 0) - each.body[0].lineno + 1
+        for each in ast.walk(node)
+        if isinstance(each, documented) and ast.get_docstring(each) is not None
+    ]
+    first = 1 if isinstance(node, ast.Module) else node.lineno
+    return max(getattr(each, "end_lineno", 0) or 0 for each in ast.walk(node)) - first + 1 - sum(docstrings)
+
+
+@pytest.mark.parametrize("module", [module for module in ORDER if module not in CATALOGUES])
+def test_a_piece_is_small_enough_to_be_read_at_once(module: str) -> None:
+    kinds = {ast.Module: "a file", ast.ClassDef: "a class", ast.FunctionDef: "a function"}
+    for node in ast.walk(ast.parse(source(module))):
+        if type(node) in kinds:
+            kind, lines = kinds[type(node)], lines_without_docstrings(node)
+            assert lines <= MOST_LINES[kind], f"{module}: {kind} {getattr(node, 'name', '')} of {lines} lines"
+
+
+def test_the_number_of_lines_with_any_only_falls() -> None:
+    found = sum(len(re.findall(r"^.*\bAny\b.*$", source(module), re.MULTILINE)) for module in ORDER)
+    print(f"{found} lines of the library have Any in them")
+    assert found == LINES_WITH_ANY, "more than before: write the type; fewer: lower the number here"
+
+
+def test_contributing_shows_every_room() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    missing = [room for room in ORDER if not re.search(rf"`{room.rpartition('.')[2]}(\.py)?`", page)]
+    missing = [room for room in missing if room.rpartition(".")[2] not in ("__init__", "__main__")]
+    assert not missing
+
+
+def test_importing_torchscope_imports_nothing_heavy_beyond_torch() -> None:
+    script = (
+        "import sys, torch; before = set(sys.modules); import torchscope;"
+        "print(*sorted({m.split('.')[0] for m in set(sys.modules) - before} - {'torchscope'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"difflib", "hashlib", "_hashlib", "_blake2", "pickle"}, done.stdout
+    assert "torch._dynamo" not in done.stdout

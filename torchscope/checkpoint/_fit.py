@@ -1,0 +1,76 @@
+"""By which rule an array becomes a variable, or why it cannot."""
+
+from __future__ import annotations
+
+import torch
+
+from .._names import paths
+from .._variables.store import VariableStore
+from ..errors import InvalidNameError
+from ._entry import Entry, dtype_name
+from ._layout import RULES, Rules, Shape, fitting, has_gates, undecided
+from ._targets import Target
+
+
+def rule_for(
+    store: VariableStore, path: str, entry: Entry, target: Target | None, rules: Rules
+) -> tuple[str | None, str]:
+    """The rule by which an array becomes a variable, and how it does in words; or ``None``, and why it cannot."""
+    if entry.dtype is bytes:
+        return None, "it holds strings"
+    asked = rules.asked(path)
+    if target is None and path in store.module_made_at:
+        return None, "a module that get_module made lives there"
+    if target is None:
+        return _rule_for_new(path, entry, asked)
+    if target.computed:
+        return None, "the variable is computed (parametrized or pruned)"
+    if any(tensor.is_meta for tensor, _, _ in target.pieces):
+        return None, "the variable is on the meta device: call to_empty(device=...) first"
+    if not _casts(entry.dtype, target.dtype):
+        return None, f"{dtype_name(entry.dtype)} does not become {dtype_name(target.dtype)}"
+    wanted = target.shape
+    exactly = asked is not None and (RULES[asked].takes(entry.shape) or rules.names(path))
+    fits = [str(asked)] if exactly else fitting(path, entry.shape, wanted)
+    if exactly and not RULES[str(asked)].takes(entry.shape):
+        return None, f"layout {asked!r} is for {RULES[str(asked)].wants}, and this has shape {entry.shape}"
+    if not fits:
+        return None, f"{entry.shape} is not {wanted} in any layout that could be meant"
+    if len(fits) > 1:
+        return None, f"{entry.shape} may be {' or '.join(map(repr, fits))}: say which, layout={{'{path}': ...}}"
+    made = RULES[fits[0]].shape(entry.shape)
+    if made != wanted:
+        return None, f"layout {asked!r} makes {made} of {entry.shape}, and the variable is {wanted}"
+    parts = f"in {len(target.pieces)} parts" if len(target.pieces) > 1 else ""
+    return fits[0], ", ".join(filter(None, (_how(fits[0], entry, wanted, target.dtype), parts)))
+
+
+def _rule_for_new(path: str, entry: Entry, asked: str | None) -> tuple[str | None, str]:
+    try:
+        paths.check(path)
+    except InvalidNameError as error:
+        return None, str(error)
+    applies = asked is not None and RULES[asked].takes(entry.shape)
+    if not applies and undecided(path, entry.shape):
+        how = f"say layout={{'{path}': 'lstm'}}" if has_gates(path, entry.shape) else "build it, or say layout='same'"
+        return None, f"the module is not built, so nothing tells the order of axes: {how}"
+    rule = str(asked) if applies else "same"
+    return rule, _how(rule, entry, RULES[rule].shape(entry.shape), entry.dtype)
+
+
+def _casts(found: torch.dtype, wanted: torch.dtype) -> bool:
+    if found.is_floating_point and wanted.is_floating_point:
+        return True
+    if found == wanted or (found.is_complex and wanted.is_complex):
+        return True
+    whole = not (found.is_floating_point or found.is_complex or wanted.is_floating_point or wanted.is_complex)
+    try:
+        return whole and found != torch.bool and torch.promote_types(found, wanted) == wanted
+    except RuntimeError:  # no promotion is defined for some unsigned dtypes
+        return False
+
+
+def _how(rule: str, entry: Entry, wanted: Shape, dtype: torch.dtype) -> str:
+    moved = f"{rule}: {entry.shape} -> {wanted}" if rule != "same" else ""
+    cast = f"{dtype_name(entry.dtype)} -> {dtype_name(dtype)}" if entry.dtype != dtype else ""
+    return ", ".join(filter(None, (moved, cast)))

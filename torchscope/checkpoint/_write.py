@@ -1,0 +1,83 @@
+"""Writing what was planned: everything is read and checked once before the first number is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._variables.store import VariableStore
+from ..errors import CheckpointError
+from ._entry import Entry, dtype_name
+from ._layout import RULES, write
+from ._targets import Target
+
+
+class Step(NamedTuple):
+    """What to load into one variable."""
+
+    path: str
+    entry: Entry
+    rule: str
+    target: Target | None  # None: the variable is still to be made
+
+
+def write_all(store: VariableStore, steps: list[Step], file: str) -> None:
+    """Read and check everything once, then write: a damaged file must not leave a module half loaded."""
+    for step in _shown(steps, "checking"):
+        _refuse_overflow(step, step.entry.read(), file)
+    made: list[str] = []
+    with store.lock, torch.no_grad():
+        try:
+            interrupt = None
+            for step in _shown(steps, "loading"):
+                try:
+                    _write_one(store, step, made)
+                except KeyboardInterrupt as error:
+                    if step.target is None:  # what was made is dropped
+                        raise
+                    interrupt = error  # what was written cannot be taken back: go on to the end, then stop
+                    _write_one(store, step, made)
+            if interrupt is not None:
+                raise interrupt
+        except BaseException:
+            for path in made:
+                store.drop(path)
+            raise
+
+
+def _write_one(store: VariableStore, step: Step, made: list[str]) -> None:
+    value = step.entry.read()
+    if step.target is None:
+        made.append(step.path)
+        like = torch.empty(RULES[step.rule].shape(step.entry.shape), dtype=value.dtype, device="meta")
+        write(step.rule, value, store.make_like(step.path, like))
+    elif len(step.target.pieces) == 1:
+        write(step.rule, value, step.target.pieces[0][0])
+    else:
+        value = RULES[step.rule].convert(value)
+        for tensor, axis, start in step.target.pieces:
+            tensor.copy_(value.narrow(axis, start, tensor.shape[axis]))
+
+
+def _refuse_overflow(step: Step, value: Tensor, file: str) -> None:
+    """Refuse a finite number that the variable's dtype cannot hold."""
+    if step.target is None or not value.is_floating_point() or not value.numel():
+        return
+    most = torch.finfo(step.target.dtype).max
+    if most < torch.finfo(value.dtype).max:
+        largest = float(value.abs().masked_fill(value.isinf() | value.isnan(), 0).max())
+        if largest > most:
+            problem = f"it holds {largest:.6g}, and '{step.path}' of {dtype_name(step.target.dtype)} at most {most:.6g}"
+            raise CheckpointError.of(file, problem, entry=step.entry.path)
+
+
+def _shown(steps: list[Step], what: str) -> Iterator[Step]:
+    """The steps, with a progress bar if standard error is a terminal."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return iter(steps)
+    return iter(tqdm(steps, desc=what, unit="variable", disable=None, leave=False))
