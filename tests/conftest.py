@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 from collections.abc import Iterator
 
@@ -11,6 +13,10 @@ from hypothesis import settings
 
 settings.register_profile("torchscope", deadline=None, derandomize=True, max_examples=150)
 settings.load_profile("torchscope")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several of them share the cores, and so do the processes that they start
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,6 +43,15 @@ def cuda() -> torch.device:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     return torch.device("cuda", 0)
+
+
+@pytest.fixture
+def frozen_garbage() -> Iterator[None]:
+    """A garbage collector that has only to look at what the test makes: a collection takes no time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

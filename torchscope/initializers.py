@@ -59,8 +59,8 @@ def fans(shape: Sequence[int], layout: Layout = "torch") -> tuple[int, int]:
 class _Initializer:
     """What all share: the ``dtype`` of TensorFlow's signature, checked and otherwise without effect.
 
-    They are made anew in each call of a model, so making one is cheap: not ``frozen``, which doubles the cost, and
-    those that biases and norms have write their ``__init__`` out. Nothing changes one all the same.
+    A model makes them anew in each call, so making one is kept cheap: the dataclasses are not ``frozen``, which would
+    double the cost, and those that biases and norms use have a hand-written ``__init__``. None is ever changed.
     """
 
     dtype: torch.dtype | None

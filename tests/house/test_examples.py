@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.programs import Done, in_a_process, in_this_process
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "image_filter.py"
 TABLE = """\
@@ -19,10 +19,8 @@ image_filters/conv2/biases   32                     32     2
 4 variables                                     28,064"""
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(EXAMPLE), *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False
-    )
+def run(folder: Path, *arguments: str) -> Done:
+    return in_a_process(EXAMPLE, *arguments, cwd=folder)
 
 
 def losses(printed: str) -> tuple[float, float]:
@@ -30,10 +28,21 @@ def losses(printed: str) -> tuple[float, float]:
     return float(found[0]), float(found[1])
 
 
+def photographs(folder: Path, rows: int, columns: int) -> None:
+    """``0.png`` in colour and ``1.png`` in grey, the second 20 rows taller."""
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    for index, photograph in enumerate(load_sample_images().images):
+        cut = Image.fromarray(photograph[: rows + 20 * index, :columns])
+        cut.convert("L" if index else "RGB").save(folder / f"{index}.png")
+
+
 def test_the_filter_learns_to_take_noise_away_with_four_variables(tmp_path: Path) -> None:
     from PIL import Image
 
-    done = run(tmp_path, "--steps", "200", "--device", "cpu", "--out", "seen.png")
+    photographs(tmp_path, rows=160, columns=240)
+    done = run(tmp_path, "0.png", "1.png", "--steps", "200", "--device", "cpu", "--out", "seen.png")
     assert done.returncode == 0, done.stderr
     assert TABLE in done.stdout
     start, end = losses(done.stdout)
@@ -45,13 +54,7 @@ def test_the_filter_learns_to_take_noise_away_with_four_variables(tmp_path: Path
 
 
 def test_the_filter_runs_on_images_of_the_user(tmp_path: Path) -> None:
-    from PIL import Image
-    from sklearn.datasets import load_sample_images
-
-    for index, photograph in enumerate(load_sample_images().images):
-        Image.fromarray(photograph[: 60 + 20 * index, :90]).convert("L" if index else "RGB").save(
-            tmp_path / f"{index}.png"
-        )
+    photographs(tmp_path, rows=60, columns=90)
     done = run(tmp_path, "0.png", "1.png", "--steps", "1", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert TABLE in done.stdout
@@ -84,7 +87,7 @@ def test_a_mistake_ends_in_one_clear_line_and_exit_code_2(mistake: str, tmp_path
     (tmp_path / "text.txt").write_text("no image")
     (tmp_path / "empty").touch()
     arguments, message = MISTAKES[mistake]
-    done = run(tmp_path, *arguments)
+    done = in_this_process(EXAMPLE, *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith(message)
     assert "Traceback" not in done.stderr

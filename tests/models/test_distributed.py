@@ -26,7 +26,10 @@ from tests.models.pairs import NESTED, TRANSFORMER, Inputs, Pair
 from torchscope import ScopedModule
 
 STEPS = 10
-pytestmark = pytest.mark.skipif(not dist.is_available(), reason="this torch has no torch.distributed")
+pytestmark = [
+    pytest.mark.no_cover,
+    pytest.mark.skipif(not dist.is_available(), reason="this torch has no torch.distributed"),
+]
 
 
 def loss_of(model: Callable[..., Tensor], x: Inputs) -> Tensor:

@@ -6,8 +6,6 @@ import itertools
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from examples import gpt2
 from tests.data.make_gpt2 import HERE, SECOND
+from tests.programs import Done, in_a_process, in_this_process
 from torchscope import checkpoint
 
 pytest.importorskip("crc32c")
@@ -125,15 +124,8 @@ def test_a_square_table_of_positions_must_be_told_apart(expected: dict[str, Tens
 # The program
 
 
-def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(EXAMPLE), *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def run(*arguments: object, cwd: Path) -> Done:
+    return in_a_process(EXAMPLE, *arguments, cwd=cwd)
 
 
 @pytest.mark.parametrize("how", [[], ["--compile"]], ids=["eager", "compiled"])
@@ -233,7 +225,7 @@ def test_a_mistake_ends_in_one_clear_line_and_exit_code_2(mistake: str, tmp_path
     (tmp_path / "broken" / "hparams.json").write_text(json.dumps({**sizes, "n_head": 3}))
     spell(tmp_path / "spelled")
     arguments, message = MISTAKES[mistake]
-    done = run(*arguments, cwd=tmp_path)
+    done = in_this_process(EXAMPLE, *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr, done.stderr
     assert "Traceback" not in done.stderr

@@ -24,6 +24,7 @@ from torchscope import NotBuiltError, ScopedModule, TracingError
 
 Use = Callable[[Pair], None]
 pytestmark = [
+    pytest.mark.no_cover,  # coverage would take minutes here, and find nothing that the tests of the floors do not run
     # torch's own, with modules written by hand too
     pytest.mark.filterwarnings("ignore:Full backward hook is firing"),
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),

@@ -54,7 +54,7 @@ def checkpoint(function: Callable[..., Any], *args: object, **kwargs: Any) -> An
     """
     if not torch.compiler.is_compiling():
         return _torch.checkpoint(keep_scope(function), *args, **kwargs)
-    # What the scopes note down is no side effect that the recompute would have to repeat.
+    # The compiler must not take what scopes record for side effects that the recompute has to repeat.
     before = _skip_side_effects(True)
     try:
         return _torch.checkpoint(function, *args, **kwargs)
@@ -107,7 +107,7 @@ def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def kept(*args: P.args, **kwargs: P.kwargs) -> R:
-        # Of the same run of the model: what it opens and gets is for the rest to see, and held against it.
+        # The first run is a part of the model's own call: what it opens and gets counts there.
         ordinary = next(runs) == 0 or not in_backward()
         if ordinary and current_scope() is scope:
             return function(*args, **kwargs)

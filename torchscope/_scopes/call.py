@@ -124,7 +124,8 @@ class Call:
     def end(self) -> None:
         """Let the call forget its scopes, which know the call: nothing is left for the garbage collector.
 
-        Another thread may still find the call. The fast path gives up on it, and the slow path sees that it is over.
+        Another thread may still find the call: the sentinel makes its fast paths fail, and the slow path sees that the
+        call is over.
         """
         self.scope, self.careful = _ENDED, True  # type: ignore[assignment]
         self.last = self.default_names = self.op_names = self.parts = self.templates = None

@@ -103,7 +103,7 @@ class _StoreGetter:
         constraint: Constraint | None = None,
         persistent: bool = True,
     ) -> Tensor:
-        # A dtype that the getter passed on as it was shown is what the user asked for, which may be nothing.
+        # A getter that passes on the dtype it was shown asks for nothing: then the user's own request counts.
         dtype = self.asked_dtype if dtype is self.shown_dtype else checked("dtype", dtype)
         constant = initializer is not None and not callable(initializer)
         if isinstance(initializer, str):

@@ -20,7 +20,7 @@ _FILL = "Fill the tensor in place: lambda t: t.fill_(1.0), or functools.partial(
 
 
 class _Creating(threading.local):
-    """How many variables are being made in this thread, one inside another: what runs for that has no names."""
+    """How deep this thread is in making variables: the operations that fill a tensor are given no names."""
 
     def __init__(self) -> None:
         self.depth = 0
@@ -37,7 +37,7 @@ _zeros = zeros_initializer()
 
 @contextmanager
 def plain_mode() -> Iterator[None]:
-    """Leave ``inference_mode``, autograd and autocast for a while: what is made inside can be trained later."""
+    """Switch ``inference_mode``, autograd and autocast off in the block: what is made there can be trained later."""
     creating.depth += 1
     with ExitStack() as modes:
         modes.callback(creating.done)
@@ -134,13 +134,13 @@ def _stream(path: str, seed: int) -> int:
 
 
 def stream_of(path: str, seed: int | None) -> AbstractContextManager[None]:
-    """Let torch's generator be at the start of the stream of ``(seed, path)`` for a while; without a seed, nothing."""
+    """Set torch's generator to the start of the stream of ``(seed, path)`` in the block; without a seed, do nothing."""
     return nullcontext() if seed is None else _global_stream(_stream(path, seed))
 
 
 @contextmanager
 def _global_stream(stream: int) -> Iterator[None]:
-    """Let torch's own generator, that of the CPU, be at the start of a stream for a while."""
+    """Set torch's own generator, that of the CPU, to the start of a stream in the block."""
     with _global_generator, torch.device("cpu"):
         state = torch.default_generator.get_state()
         torch.default_generator.manual_seed(stream)

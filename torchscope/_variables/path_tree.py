@@ -1,7 +1,7 @@
 """The paths of a store as a tree, which scopes walk down by names: no path is put together on the way to a variable.
 
-A tree is as the store is, or empty: it is grown when a call first needs it, and cleared when the store changes. What is
-not in it is found by its path.
+A tree matches its store or is empty: it is grown when a call first needs it, and cleared when the store changes. What
+it lacks is found on the slow path, by the path as a string.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PathNode:
     __slots__ = ("_below", "_length", "names", "scopes", "specs")
 
     def __init__(self, below: str, length: int) -> None:
-        self._below = below  # a path that begins with the prefix; it is there already, so it takes no memory
+        self._below = below  # some path below: the prefix is its beginning, so no second string is kept
         self._length = length  # of the prefix
         self.scopes: dict[str, PathNode] = _NO_SCOPES
         self.names: dict[str, int] = _NO_NAMES  # of the variables that lie right here, to their numbers
@@ -56,7 +56,7 @@ class PathNode:
 
 
 OUTSIDE = PathNode("", 0)
-"""Where a scope is that no variable lies below, or not yet: it works by paths."""
+"""The node of a scope that is not in the tree: such a scope keeps its prefix as a string."""
 
 
 def tree_of(specs: Iterable[VariableSpec], modules: Iterable[str]) -> PathNode:
@@ -101,10 +101,10 @@ class Declarations(Protocol):
 
 
 class TracedNode:
-    """A path while ``torch.compile`` traces: what stands for a node, for what it leads to, and for a declaration.
+    """Stands for a node, its tables and a declaration while ``torch.compile`` traces.
 
-    The compiled code checks every tensor that it uses anyway; each step through a tree, and each declared shape, would
-    be one thing more to check.
+    Compiled code has a guard for every tensor that it uses anyway. Walking the tree itself would add a guard for each
+    step and for each declared shape.
     """
 
     def __init__(self, path: str, parameters: Mapping[str, Tensor | None], store: Declarations) -> None:
@@ -128,7 +128,7 @@ class TracedNode:
         if isinstance(name, TracedNode):  # the number of a variable
             return name
         if type(name) is not str or not name.isidentifier():
-            raise KeyError(name)  # the long way knows what it may mean
+            raise KeyError(name)  # a scope object, or a name with slashes: for the slow path
         return self.below(name)
 
     def below(self, path: str) -> TracedNode:

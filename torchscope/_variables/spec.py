@@ -154,7 +154,7 @@ def can_be_pickled(value: object) -> bool:
 
 
 class _Probe(pickle.Pickler):
-    """Tries to pickle something, but for modules and tensors: a method of the model itself would lead back here."""
+    """Pickles something as a test, without the modules and tensors in it: a method of the model holds the model."""
 
     def persistent_id(self, obj: object) -> str | None:
         return "tried elsewhere" if isinstance(obj, (nn.Module, Tensor)) else None

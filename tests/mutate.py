@@ -1,0 +1,207 @@
+"""Mutation testing of one file: each small fault that is put into it must be noticed by a test.
+
+    python -m pip install -c constraints.txt -e '.[dev]'
+    python -m tests.mutate torchscope/_names/paths.py [more files] [--jobs 2]
+
+The faults are made by cosmic-ray. Each is tried in a copy of the project, by the tests of the file's floor. What no
+test notices is printed, unless ``tests/equivalent_mutants.toml`` says why nothing could notice it; the exit code is then
+1. Faults in type annotations, which nothing runs, are not tried.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import difflib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+from typing import NamedTuple
+
+import cosmic_ray.mutating
+import cosmic_ray.plugins
+
+ROOT = Path(__file__).parents[1]
+LIMIT = 300  # seconds for the tests of one fault: an endless loop is noticed too
+SCOPES = ["tests/names", "tests/scopes", "tests/oracle/test_regressions.py"]
+MODULES = ["tests/modules/test_recompute.py", "tests/modules/test_template.py", "tests/modules"]
+# Of cosmic-ray's operators, one for each way to be wrong: a comparison turned round or off by one at its boundary, a
+# condition negated, an operator or a number changed, a loop left out, an exception not caught.
+FAULTS = """
+AddNot ReplaceUnaryOperator_Delete_Not ReplaceTrueWithFalse ReplaceFalseWithTrue ReplaceAndWithOr ReplaceOrWithAnd
+ReplaceBreakWithContinue ReplaceContinueWithBreak ExceptionReplacer NumberReplacer RemoveDecorator ZeroIterationForLoop
+ReplaceComparisonOperator_Eq_NotEq ReplaceComparisonOperator_NotEq_Eq ReplaceComparisonOperator_Lt_LtE
+ReplaceComparisonOperator_LtE_Lt ReplaceComparisonOperator_Gt_GtE ReplaceComparisonOperator_GtE_Gt
+ReplaceComparisonOperator_Is_IsNot ReplaceComparisonOperator_IsNot_Is ReplaceUnaryOperator_USub_UAdd
+ReplaceBinaryOperator_Add_Sub ReplaceBinaryOperator_Sub_Add ReplaceBinaryOperator_Mul_Add
+ReplaceBinaryOperator_Div_Mul ReplaceBinaryOperator_FloorDiv_Mul ReplaceBinaryOperator_Mod_Add
+ReplaceBinaryOperator_BitOr_BitAnd ReplaceBinaryOperator_BitAnd_BitOr ReplaceBinaryOperator_BitXor_BitAnd
+ReplaceBinaryOperator_LShift_RShift ReplaceBinaryOperator_RShift_LShift
+""".split()
+# The tests of each floor, the likeliest to notice something first; and the doctests of the file itself.
+TESTS = {
+    "torchscope/_names": [*SCOPES, *MODULES[:2]],
+    "torchscope/_variables": ["tests/variables", *SCOPES, *MODULES, "tests/models/test_stress.py"],
+    "torchscope/_scopes": [*SCOPES, "tests/test_errors.py", *MODULES, "tests/variables", "tests/models/test_stress.py"],
+    "torchscope/_modules": [*MODULES, "tests/variables", "tests/test_errors.py", "tests/models/test_stress.py"],
+    "torchscope/checkpoint": ["tests/checkpoint", "tests/cli", "tests/models/test_gpt2.py"],
+}
+
+
+class Mutant(NamedTuple):
+    """A file with one fault in it."""
+
+    file: str
+    code: str
+    line: int
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}\n  - {self.before}\n  + {self.after}"
+
+
+def what_runs(code: str) -> str:
+    """The program without its annotations: two texts that differ in nothing else do the same."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        elif isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.AnnAssign):
+            node.annotation = ast.Constant(None)
+    return ast.dump(tree)
+
+
+def mutants(file: str) -> Iterator[Mutant]:
+    """Each fault that cosmic-ray knows, once."""
+    original = (ROOT / file).read_text()
+    seen = {what_runs(original)}
+    for fault in FAULTS:
+        operator, occurrence = cosmic_ray.plugins.get_operator(f"core/{fault}")(), 0
+        while (code := cosmic_ray.mutating.mutate_code(original, operator, occurrence)) is not None:
+            occurrence += 1
+            with contextlib.suppress(SyntaxError):
+                if what_runs(code) not in seen:
+                    seen.add(what_runs(code))
+                    yield located(file, original, code)
+
+
+def located(file: str, original: str, code: str) -> Mutant:
+    """A fault with the line that it is in."""
+    before, after = original.splitlines(), code.splitlines()
+    changes = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    _, start, end, first, last = next(change for change in changes if change[0] != "equal")
+    return Mutant(file, code, start + 1, _one(before[start:end]), _one(after[first:last]))
+
+
+def _one(lines: list[str]) -> str:
+    return " ".join(line.strip() for line in lines)
+
+
+def equivalent(file: str) -> dict[tuple[str, str], str]:
+    """The faults of a file that nothing can notice, and why."""
+    known = tomllib.loads((ROOT / "tests" / "equivalent_mutants.toml").read_text()).get(file, [])
+    return {(each["before"], each["after"]): each["reason"] for each in known}
+
+
+def is_noticed(mutant: Mutant, copy: Path) -> bool:
+    """Whether the tests of its floor fail: run in a fork of this process, which has imported torch already."""
+    (copy / mutant.file).write_text(mutant.code)
+    floor = next(floor for floor in TESTS if mutant.file.startswith(floor))
+    child = os.fork()
+    if child == 0:
+        _run_tests(copy, [mutant.file, *TESTS[floor]])
+    deadline = time.monotonic() + LIMIT
+    try:
+        while True:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return status != 0
+            if time.monotonic() > deadline:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return True
+            time.sleep(0.05)
+    finally:
+        shutil.copy(ROOT / mutant.file, copy / mutant.file)
+
+
+def _run_tests(copy: Path, tests: list[str]) -> None:
+    """In the child: run the tests of the copy and exit, 0 if all pass."""
+    code = 70
+    try:
+        os.setpgid(0, 0)
+        os.chdir(copy)
+        os.environ["PYTHONPATH"] = sys.path[0] = str(copy)
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+        for module in [name for name in sys.modules if name.split(".")[0] in ("torchscope", "tests")]:
+            del sys.modules[module]
+        import pytest
+
+        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--stress-rounds", "30"]
+        code = int(pytest.main([*options, *tests]))
+    finally:
+        os._exit(code)
+
+
+def copies(folder: Path, count: int) -> Queue[Path]:
+    """So many copies of the project, free to be taken."""
+    free: Queue[Path] = Queue()
+    for number in range(count):
+        ignored = shutil.ignore_patterns(".git", "__pycache__", ".*_cache", ".venv", ".hypothesis")
+        free.put(Path(shutil.copytree(ROOT, folder / str(number), ignore=ignored)))
+    return free
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", help="files of the library, from the root of the project")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    args = parser.parse_args()
+    import hypothesis  # noqa: F401  # for the forks to have
+    import numpy  # noqa: F401
+    import pytest  # noqa: F401
+    import torch
+
+    torch.set_num_threads(1)
+    sys.path.insert(0, str(ROOT))
+    survived = 0
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(args.jobs) as pool:
+        free = copies(Path(folder), args.jobs)
+
+        def attempt(mutant: Mutant) -> tuple[Mutant, bool]:
+            copy = free.get()
+            try:
+                return mutant, is_noticed(mutant, copy)
+            finally:
+                free.put(copy)
+
+        for file in args.files:
+            known, every = equivalent(file), list(mutants(file))
+            tried = [mutant for mutant in every if (mutant.before, mutant.after) not in known]
+            unnoticed = []
+            for mutant, noticed in pool.map(attempt, tried):
+                if not noticed:
+                    unnoticed.append(mutant)
+                    print(mutant, flush=True)
+            equal = len(every) - len(tried)
+            print(f"{file}: {len(every)} faults, {len(tried) - len(unnoticed)} noticed, {equal} equivalent", flush=True)
+            survived += len(unnoticed)
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
