@@ -41,6 +41,8 @@ def run(
         building.start(call, sets_built=True)
     base = open_base(call)
     try:
+        if store._forward_pre_hooks:
+            store.run_pre_hooks()
         result = function(root, *args, **kwargs)
         if thread.call is not call or call.scope is not base or call.undo is not None or call.collected is not None:
             _close(call, base)
@@ -129,7 +131,10 @@ class AsDefault:
         self._open: list[VariableScope] = []  # the bottom of each call
 
     def __enter__(self) -> Any:
-        call = Call(self._root, self._root.variables, thread.call)
+        store = self._root.variables
+        if store._forward_pre_hooks:
+            store.run_pre_hooks()
+        call = Call(self._root, store, thread.call)
         building.start(call, sets_built=False)
         self._open.append(open_base(call))
         return self._root

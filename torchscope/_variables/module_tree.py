@@ -59,6 +59,20 @@ class ModuleTreeDict(PathParameterDict):
                 if not self._parameters:
                     self._make_unlistable()
 
+    # Hooks
+
+    def run_pre_hooks(self) -> None:
+        """Run the forward pre-hooks of the store, which has no forward: a call of its root stands for one.
+
+        It is by such hooks that ``torch.nn.utils.prune`` and the hook-based ``weight_norm`` and ``spectral_norm``
+        compute a weight anew before each forward.
+        """
+        for number, hook in self._forward_pre_hooks.items():
+            if number in self._forward_pre_hooks_with_kwargs:
+                hook(self, (), {})
+            else:
+                hook(self, ())
+
     # Converting
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
