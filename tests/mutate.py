@@ -4,8 +4,8 @@
     python -m tests.mutate torchscope/_names/paths.py [more files] [--jobs 2]
 
 The faults are made by cosmic-ray. Each is tried in a copy of the project, by the tests of the file's floor. What no
-test notices is printed, unless ``tests/equivalent_mutants.toml`` says why nothing could notice it; the exit code is then
-1. Faults in type annotations, which nothing runs, are not tried.
+test notices is printed, and the exit code is then 1, unless ``tests/equivalent_mutants.toml`` says why nothing could
+notice it. Faults in type annotations, which nothing runs, are not tried.
 """
 
 from __future__ import annotations

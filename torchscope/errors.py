@@ -292,6 +292,15 @@ class VariableDtypeError(ScopeError, ValueError):
         )
 
     @classmethod
+    def of_overflow(cls, path: str, asked: object, largest: float, found: object) -> Self:
+        return cls._said(
+            f"'{path}': asked for dtype {asked}, which cannot hold {largest:.6g}, a number of dtype {found} that "
+            "it was loaded with.",
+            "Ask for the dtype of the file.",
+            path=path,
+        )
+
+    @classmethod
     def of_trainable(cls, path: str, dtype: object) -> Self:
         return cls._said(
             f"'{path}': asked for trainable=True with dtype {dtype}, which can have no gradient.",

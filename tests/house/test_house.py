@@ -34,8 +34,8 @@ FLOORS = {
     "": "errors _extra _table initializers",
     "_names": "paths events default_names op_names",
     "_variables": """
-    tracing reuse made_at spec path_tree initialize request parameter_dict module_tree making store identity resetting
-    collections partition
+    tracing conversion reuse made_at spec path_tree initialize request parameter_dict module_tree making store identity
+    resetting collections partition
     """,
     "_scopes": """
     arguments settings call stack naming getter scope variable_scope get_variable name_scope

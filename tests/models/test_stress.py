@@ -29,7 +29,6 @@ from torchscope import (
 )
 from torchscope._scopes.stack import current_scope
 
-
 pytestmark = pytest.mark.no_cover
 
 

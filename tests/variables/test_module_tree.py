@@ -153,11 +153,15 @@ def test_a_first_call_that_raises_leaves_what_was_loaded_as_it_was() -> None:
 
 @pytest.mark.parametrize("module_dtype", [None, torch.float16])
 def test_a_checkpoint_of_another_precision_is_cast_as_for_a_built_module(module_dtype: torch.dtype | None) -> None:
-    model = ScopedModule(lambda: get_variable("w", [2], torch.float32), dtype=module_dtype)
-    model.load_state_dict({"variables.w": torch.ones(2, dtype=torch.float64 if module_dtype else torch.float16)})
+    """An argument goes before the module's dtype, and no digit is lost on the way."""
+    loaded = {"variables.w": torch.tensor([1 / 3, 0.1], dtype=torch.float64)}
+    model, built = (ScopedModule(lambda: get_variable("w", [2], torch.float32), dtype=module_dtype) for _ in range(2))
+    built.build().load_state_dict(loaded)
+    model.load_state_dict(loaded)
     held = model.variables["w"]
     assert model() is held
-    assert (held.dtype, model.specs["w"].dtype) == (module_dtype or torch.float32, torch.float32)
+    assert held.dtype == model.specs["w"].dtype == built.variables["w"].dtype == torch.float32
+    assert torch.equal(held, built.variables["w"])
 
 
 def test_a_failing_first_call_leaves_the_order_of_what_was_loaded() -> None:

@@ -30,6 +30,7 @@ def start(call: Call, *, sets_built: bool) -> None:
     call.joins = _call_around(call)
     call.undo = []
     call.kept = []
+    call.order = {}
     call.parameters = _NO_PARAMETERS
     call.tree = call.tree or OUTSIDE
     call.careful = True
@@ -46,15 +47,25 @@ def _call_around(call: Call) -> Call | None:
 
 
 def finish(call: Call) -> None:
-    """Keep what a call created; a complete run of the root builds it."""
+    """Keep what a call created; a complete run of the root builds it.
+
+    From then on the variables are in the order of the code, whatever they were loaded from: an optimizer's saved state
+    goes to parameters by their order.
+    """
     assert call.undo is not None
     store, around = call.store, call.joins
     with store.lock:
         store.building_calls.remove(call)
-        if around is None or around.store is not store:
+        order = {**call.order, **call.got}
+        if around is not None and around.store is store:
+            around.order.update(order)
+        else:
             _own_what_was_got(call)
             if call.sets_built and not store.built:
+                before = store.existing()
+                store.put_in_order(order)
                 store.set_built(True)
+                call.undo.append((store, None, lambda: store.put_in_order(before)))
                 call.undo.append((store, None, lambda: store.set_built(False)))
         if around is not None and around.undo is not None:
             around.undo += call.undo

@@ -16,15 +16,15 @@ from .._scopes.scope import VariableScope
 from .._scopes.stack import thread
 from .._variables import collections
 from .._variables.identity import path_of
-from .._variables.making import (
+from .._variables.request import DeviceLike
+from .._variables.resetting import reset
+from .._variables.spec import (
     GLOBAL_VARIABLES,
     LOCAL_VARIABLES,
     REGULARIZATION_LOSSES,
     TRAINABLE_VARIABLES,
+    VariableSpec,
 )
-from .._variables.request import DeviceLike
-from .._variables.resetting import reset
-from .._variables.spec import VariableSpec
 from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError, NotBuiltError
 from .building import state_kept
@@ -315,9 +315,11 @@ class ScopedModule(Root):
         [tensor(3.)]
         """
         store, call = self.variables, running(self)
-        if collections.tag(store, name, value):
-            return
-        if call is None:
+        untag = collections.tag(store, name, value)
+        if untag is not None:
+            if call is not None and call.undo is not None:
+                call.undo.append((store, None, untag))
+        elif call is None:
             store.collected.setdefault(name, []).append(("", value))
         else:
             call.collected = call.collected or {}

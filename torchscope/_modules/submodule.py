@@ -7,7 +7,6 @@ from typing import TypeVar
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 from .._names import paths
 from .._scopes.scope import VariableScope
@@ -101,12 +100,7 @@ def _create(scope: VariableScope, path: str, make: _Maker) -> nn.Module:
     module = make(path, store.seed, device)
     store.makers[path] = make
     store.put_module(path, module, caller())
-    assert call.undo is not None  # the rule says so
-    call.undo.append((store, path, None))
-    for values in store.first_values:  # build() leaves the state of its buffers alone
-        for name, tensor in tensors_of(module):
-            if not tensor.requires_grad and not tensor.is_meta and not is_lazy(tensor):
-                values[f"{path}.{name}"] = tensor.detach().clone()
+    store.note_created(call, path, {f"{path}.{name}": tensor for name, tensor in tensors_of(module)})
     return module
 
 

@@ -13,7 +13,7 @@ from .._names.default_names import DefaultNames
 from .._names.events import Event
 from .._names.op_names import OpNames
 from .._variables.path_tree import PathNode, TracedNode
-from .._variables.store import Parts, Undo, VariableStore
+from .._variables.store import Collected, Parts, Undo, VariableStore
 from .._variables.tracing import tracer
 from .settings import Settings
 
@@ -49,17 +49,17 @@ class Call:
         outer: the call that this one interrupts.
         got: the paths that it got: the keys of a dict, in the order of getting.
         scope: the innermost open scope; each scope knows the one around it.
-        last: what was entered or left last; ``None`` once the call is over. Each event knows the one before it.
+        last: the newest event (see ``_names/events.py``), which knows the one before it; ``None`` once it is over.
         collected: what ``add_to_collection`` added in this call, by collection: the scope and the value.
         default_names, op_names: the names given in it, made when one is first asked for.
         parts: how the variables that it got in parts are cut, by path; made when first needed.
         templates: what each template is in it; made when first needed.
         moment: where another call was, if this one goes on from there (activation checkpointing).
-        parameters, tree: what the fast path looks up variables in: all that may be returned without a question.
-        careful: whether scopes are entered and left by the slow path.
+        parameters, tree: where the fast path looks variables up; empty while the call may create.
+        careful: whether scopes are entered on the slow path: while it is profiled or may create, and once it is over.
         profiled: whether open scopes are ranges of a profiler's trace.
         undo: how to undo what it created; ``None`` if it may not create.
-        sets_built, joins, kept: of a call that may create, see ``_modules/building.py``.
+        sets_built, joins, order, kept: of a call that may create, see ``_modules/building.py``.
     """
 
     __slots__ = (
@@ -72,6 +72,7 @@ class Call:
         "last",
         "moment",
         "op_names",
+        "order",
         "outer",
         "parameters",
         "parts",
@@ -91,6 +92,7 @@ class Call:
     undo: Undo | None
     sets_built: bool  # whether its completion builds the root
     joins: Call | None  # the building run that it is a part of
+    order: dict[str, bool]  # the paths that calls inside it got of the same root
     kept: list[tuple[VariableStore, dict[str, bool]]]  # what is not to be taken back: others got it and completed
 
     def __init__(self, root: nn.Module, store: VariableStore, outer: Call | None, moment: Moment | None = None) -> None:
@@ -99,7 +101,7 @@ class Call:
         self.outer = outer
         self.moment = moment
         self.got: dict[str, bool] = {}
-        self.collected: dict[str, list[tuple[str, object]]] | None = None
+        self.collected: Collected | None = None
         self.default_names: DefaultNames | None = None
         self.op_names: OpNames | None = None
         self.parts: dict[str, Parts] | None = None

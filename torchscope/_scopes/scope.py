@@ -11,11 +11,17 @@ from torch.autograd.profiler import record_function
 from .._names import paths
 from .._names.events import Event
 from .._variables.collections import collection
-from .._variables.making import GLOBAL_VARIABLES, LOCAL_VARIABLES, TRAINABLE_VARIABLES
 from .._variables.path_tree import OUTSIDE, PathNode
 from .._variables.request import DeviceLike, Partitioner, Shape
 from .._variables.reuse import Reuse
-from .._variables.spec import Constraint, Initializer, Regularizer
+from .._variables.spec import (
+    GLOBAL_VARIABLES,
+    LOCAL_VARIABLES,
+    TRAINABLE_VARIABLES,
+    Constraint,
+    Initializer,
+    Regularizer,
+)
 from .arguments import Getter, ScopeOptions, VariableOptions, refuse_unknown
 from .call import Call
 from .getter import ask

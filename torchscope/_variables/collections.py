@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._names import paths
-from ..errors import ArgumentValueError, NotBuiltError
-from .identity import holds, in_modules, leaves, path_of
-from .making import GLOBAL_VARIABLES, REGULARIZATION_LOSSES, TRAINABLE_VARIABLES
-from .resetting import refuse_computed
-from .store import VariableStore
-
-Loose = Mapping[str, list[tuple[str, object]]]  # collection -> the scope where a value was added, and the value
+from ..errors import ArgumentValueError, NotBuiltError, VariableNotFoundError
+from .identity import in_modules, leaves, path_of, refuse_computed
+from .spec import GLOBAL_VARIABLES, LOCAL_VARIABLES, REGULARIZATION_LOSSES, TRAINABLE_VARIABLES
+from .store import Collected, VariableStore
 
 
-def collection(store: VariableStore, name: str, scope: str, loose: Loose) -> list[Any]:
-    """What is in a collection below ``scope``: variables first, then the values in ``loose``."""
-    tagged = store.tagged.get(name, ())
+def collection(store: VariableStore, name: str, scope: str, collected: Collected) -> list[Any]:
+    """What is in a collection below ``scope``: variables first, then other values that were added."""
     variables: list[Any] = []
+    tagged = store.tagged.get(name, ())
     trainable = name == TRAINABLE_VARIABLES
     for spec, variable in store.select(scope):
         trained = [leaf for leaf in leaves(store, spec.path) if leaf.requires_grad] if trainable else []
@@ -29,23 +26,34 @@ def collection(store: VariableStore, name: str, scope: str, loose: Loose) -> lis
             variables += trained
         elif name in spec.collections or spec.path in tagged:
             variables.append(variable)
-    if trainable:
-        variables += [tensor for _, tensor in in_modules(store, scope) if tensor.requires_grad]
-    if name == GLOBAL_VARIABLES:
-        variables += [tensor for _, tensor in in_modules(store, scope)]
+    variables += [
+        tensor for path, tensor, saved in in_modules(store, scope) if path in tagged or _belongs(name, tensor, saved)
+    ]
     losses = regularization_losses(store, scope) if name == REGULARIZATION_LOSSES else []
     selected = paths.selector(scope, store.specs)
-    return variables + losses + [value for where, value in loose.get(name, ()) if selected(where)]
+    return variables + losses + [value for where, value in collected.get(name, ()) if selected(where)]
 
 
-def tag(store: VariableStore, name: str, value: object) -> bool:
-    """Put a variable into a collection for good; ``False`` if the value is no variable of the store."""
-    if not (isinstance(value, Tensor) and holds(store, value)):
-        return False
-    path = path_of(store, value)
-    if path not in store.tagged.setdefault(name, []):
-        store.tagged[name].append(path)
-    return True
+def _belongs(name: str, tensor: Tensor, saved: bool) -> bool:
+    """Whether a tensor of a layer is in a collection; ``saved``: it is a part of the ``state_dict``."""
+    if name == TRAINABLE_VARIABLES:
+        return tensor.requires_grad
+    return name == (GLOBAL_VARIABLES if saved else LOCAL_VARIABLES)
+
+
+def tag(store: VariableStore, name: str, value: object) -> Callable[[], None] | None:
+    """Put a variable into a collection for good; returns how to undo that, or ``None`` if it is no variable."""
+    if not isinstance(value, Tensor):
+        return None
+    try:
+        path = path_of(store, value)
+    except VariableNotFoundError:
+        return None
+    tagged = store.tagged.setdefault(name, [])
+    if path in tagged:
+        return lambda: None
+    tagged.append(path)
+    return lambda: tagged.remove(path) if path in tagged else None
 
 
 def regularization_losses(store: VariableStore, scope: str) -> list[Tensor]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
 from .._names import paths
-from ..errors import VariableNotFoundError
+from ..errors import InitializerError, VariableNotFoundError
 from .module_tree import tensors_of
 from .store import VariableStore
 
@@ -24,7 +23,7 @@ def path_of(store: VariableStore, variable: Tensor) -> str:
         store.path_of_id = {id(store.find(path)): path for path in list(store.specs)}
         path = store.path_of_id.get(id(variable))
     if path is None:
-        path = next((name for name, tensor in in_modules(store) if tensor is variable), None)
+        path = next((name for name, tensor, _ in in_modules(store) if tensor is variable), None)
     if path is None:
         path = next((p for p in list(store.specs) if any(leaf is variable for leaf in leaves(store, p))), None)
     if path is None:
@@ -45,6 +44,14 @@ def is_computed(store: VariableStore, path: str) -> bool:
     return path not in store._parameters and path not in store._buffers and path in store.specs
 
 
+def refuse_computed(store: VariableStore, what: str, candidates: Iterable[str]) -> None:
+    """Refuse to write into a variable that is computed from others."""
+    for path in candidates:
+        if is_computed(store, path):
+            problem = f"it is computed (parametrized or pruned), so it cannot be {what} in place"
+            raise InitializerError.of(path, problem, "Remove the parametrization first, or set what it is made of.")
+
+
 def leaves(store: VariableStore, path: str) -> list[Tensor]:
     """The tensor of a path; if it is computed, what it is computed from."""
     tensor = store._parameters.get(path, store._buffers.get(path))
@@ -57,10 +64,12 @@ def leaves(store: VariableStore, path: str) -> list[Tensor]:
     return [] if original is None else [original]
 
 
-def in_modules(store: VariableStore, scope: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors of the modules that ``scope`` selects, under ``<path>.<name>``."""
+def in_modules(store: VariableStore, scope: str = "") -> Iterator[tuple[str, Tensor, bool]]:
+    """The tensors of the modules that ``scope`` selects, under ``<path>.<name>``, and whether each is saved."""
     selected = paths.selector(scope, store.existing())
     for path in list(store.module_made_at):
-        if selected(path):
-            for name, tensor in tensors_of(cast(nn.Module, store._modules[path])):
-                yield f"{path}.{name}", tensor
+        module = store._modules.get(path)
+        if module is not None and selected(path):
+            for name, tensor in tensors_of(module):
+                holder, _, own = name.rpartition(".")
+                yield f"{path}.{name}", tensor, own not in module.get_submodule(holder)._non_persistent_buffers_set

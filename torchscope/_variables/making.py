@@ -6,18 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import VariableDtypeError
+from .conversion import converts, too_large
 from .initialize import fill, gives_value, plain_mode, settle, value_of
 from .made_at import caller
 from .module_tree import ModuleTreeDict
 from .request import Request
-from .spec import Initializer, VariableSpec, shared
+from .spec import GLOBAL_VARIABLES, LOCAL_VARIABLES, Initializer, VariableSpec, shared
 from .tracing import refuse
-
-# The collections that follow from the declarations alone, under the strings of tf.GraphKeys.
-TRAINABLE_VARIABLES = "trainable_variables"
-GLOBAL_VARIABLES = "variables"
-LOCAL_VARIABLES = "local_variables"
-REGULARIZATION_LOSSES = "regularization_losses"
 
 
 def default_dtype(store: ModuleTreeDict) -> torch.dtype:
@@ -84,26 +79,49 @@ def _declare(request: Request, initializer: Initializer, shape: tuple[int, ...],
 def complete(
     store: ModuleTreeDict, request: Request, spec: VariableSpec, tensor: Tensor
 ) -> tuple[VariableSpec, Tensor]:
-    """Declare in full a variable that came from a ``state_dict``, or whose callables pickle lost.
+    """Declare in full a variable that a file gave, that was put in by hand, or whose callables pickle lost.
 
-    The tensor may be converted in place, and lose ``requires_grad``: the caller takes a snapshot if it must go back.
+    A tensor from a file becomes what the file would have made of a variable that was there before: it is converted to
+    the declared dtype, unless the module was converted since. The conversion is in place: the caller takes a snapshot
+    if it must go back.
 
     Raises:
         VariableShapeError, VariableDtypeError, VariableKindError: the file has something else than the code asks for.
     """
     undeclared = spec.made_at is None
-    dtype = request.dtype or (request.default_dtype if undeclared else None)
-    casts = undeclared and dtype is not None and dtype.is_floating_point and spec.dtype.is_floating_point
-    spec.check(spec.kind if undeclared else request.kind, request.shape, None if casts else request.dtype)
-    declared = _declare(
-        request, settle(request.initializer), spec.shape, dtype if casts and dtype is not None else spec.dtype
-    )
-    if casts and store.dtype is None:  # as loading into a built module would have done
-        tensor.data = tensor.data.to(declared.dtype)
+    from_file = undeclared and store.provisional[request.path] == "file"
+    spec.check(spec.kind if undeclared else request.kind, request.shape, None if from_file else request.dtype)
+    dtype = _dtype_for(store, request) if from_file else None
+    declared = _declare(request, settle(request.initializer), spec.shape, dtype or spec.dtype)
+    if from_file and tensor.dtype == spec.dtype != declared.dtype:
+        tensor.data = _converted(spec, tensor.data, declared.dtype)
     if undeclared and request.kind == "buffer":
         return declared, tensor.detach()
     if undeclared and not isinstance(tensor, nn.Parameter):
         return declared, nn.Parameter(tensor, requires_grad=declared.trainable)
     if undeclared and request.trainable is False:
         tensor.requires_grad_(False)
+    elif from_file and declared.trainable and not spec.trainable:  # an integer, or frozen where the file was written
+        tensor.requires_grad_(True)
     return declared, tensor
+
+
+def _dtype_for(store: ModuleTreeDict, request: Request) -> torch.dtype | None:
+    """The dtype that the variable would have if it were new; ``None`` if nothing says."""
+    if request.dtype is not None:
+        return request.dtype
+    if request.shape is not None:
+        return request.default_dtype or default_dtype(store)
+    if gives_value(request.initializer):
+        return value_of(request.path, settle(request.initializer), None, store.seed).dtype
+    return request.default_dtype
+
+
+def _converted(spec: VariableSpec, data: Tensor, dtype: torch.dtype) -> Tensor:
+    """The numbers that a file gave in the dtype that the code declares."""
+    if not converts(spec.dtype, dtype):
+        raise VariableDtypeError.of(spec.path, dtype, spec.dtype, spec.made_at)
+    largest = too_large(data, dtype)
+    if largest is not None:
+        raise VariableDtypeError.of_overflow(spec.path, dtype, largest, spec.dtype)
+    return data.to(dtype)

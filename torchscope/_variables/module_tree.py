@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from .._names import paths
+from .conversion import refuse_unreal
 from .initialize import plain_mode
 from .parameter_dict import PathParameterDict, UnbuiltParameters, spec_of_tensor
+
+# Where a variable comes from whose declaration the next get completes: that decides what may become of its tensor.
+Origin = Literal["file", "by hand", "pickle"]
 
 
 class Maker(Protocol):
@@ -25,7 +29,7 @@ class ModuleTreeDict(PathParameterDict):
 
     Attributes:
         seed, device, dtype: those of the root, for variables that are given none; ``.to()`` and the like set them.
-        provisional: paths that came from a ``state_dict`` or a pickle; the next get of them completes the declaration.
+        provisional: paths that are not declared in full, and where they come from; the next get completes that.
         makers: of the modules of ``get_module``, by path; the next get of a path brings back what pickle lost.
         is_replica: whether it is a copy on another device for the time of one call, by ``DataParallel``.
     """
@@ -35,13 +39,13 @@ class ModuleTreeDict(PathParameterDict):
         self.seed = seed
         self.device = device
         self.dtype = dtype
-        self.provisional: set[str] = set()
+        self.provisional: dict[str, Origin] = {}
         self.makers: dict[str, Maker] = {}
         self.is_replica = False
 
     def drop(self, path: str) -> None:
         """Forget ``path``."""
-        self.provisional.discard(path)
+        self.provisional.pop(path, None)
         self.makers.pop(path, None)
         super().drop(path)
 
@@ -120,16 +124,30 @@ class ModuleTreeDict(PathParameterDict):
             parameter = path not in metadata.get("buffers", ())
             self.make_like(path, tensor, parameter=parameter, trainable=path not in metadata.get("frozen", ()))
 
-    def make_like(self, path: str, tensor: Tensor, *, parameter: bool = True, trainable: bool = True) -> Tensor:
-        """Make a variable of a tensor's shape and dtype, without its values, for the next get to declare in full."""
+    def make_like(
+        self,
+        path: str,
+        tensor: Tensor,
+        *,
+        parameter: bool = True,
+        trainable: bool = True,
+    ) -> Tensor:
+        """Make a variable of a tensor's shape and dtype, without its values, for the next get to declare in full.
+
+        It has the module's dtype already if that loses no digit; a narrower one waits for what the code declares.
+        """
+        refuse_unreal(path, self.owner, tensor)
         with plain_mode():
             differentiable = tensor.is_floating_point() or tensor.is_complex()
-            dtype = self.dtype if self.dtype and tensor.is_floating_point() else tensor.dtype
+            dtype = tensor.dtype
+            if self.dtype and tensor.is_floating_point() and torch.promote_types(dtype, self.dtype) == self.dtype:
+                dtype = self.dtype
             made = torch.empty(tensor.shape, dtype=dtype, device=self.device)
+            refuse_unreal(path, self.owner, made)
             if parameter:
                 made = nn.Parameter(made, differentiable and trainable)
         self.put(spec_of_tensor(path, made), made)
-        self.provisional.add(path)
+        self.provisional[path] = "file"
         return made
 
     # Copies
@@ -138,6 +156,14 @@ class ModuleTreeDict(PathParameterDict):
         replica: Self = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
         replica.is_replica = True
         return replica
+
+    def __setitem__(self, key: str, value: object) -> None:
+        if isinstance(value, Tensor):
+            refuse_unreal(key, self.owner, value)
+        new = key not in self.specs
+        super().__setitem__(key, value)
+        if new:
+            self.provisional[key] = "by hand"
 
     def __setattr__(self, name: str, value: object) -> None:
         if isinstance(value, Tensor) and self.__dict__.get("is_replica"):  # torch puts plain tensors into a replica
@@ -160,7 +186,7 @@ class ModuleTreeDict(PathParameterDict):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.provisional |= {spec.path for spec in self.declared() if spec.lost_callables}
+        self.provisional |= {spec.path: "pickle" for spec in self.declared() if spec.lost_callables}
         self.makers = {path: maker for path, maker in self.makers.items() if maker is not None}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -125,6 +126,19 @@ class PathParameterDict(nn.ParameterDict):
         self._clear_tree()
         if not self.specs and not self.module_made_at and not self.built:
             self._make_unlistable()
+
+    def put_in_order(self, order: Iterable[str]) -> None:
+        """Let these paths come first, in this order."""
+        before = dict.fromkeys(self.existing())
+        after = dict.fromkeys([*(path for path in order if path in before), *before])
+        if list(after) == list(before):
+            return
+        self._clear_tree()
+        held: list[dict[str, Any]] = [self.specs, self.module_made_at, self._buffers, self._modules, self._parameters]
+        for entries in held:
+            for path in after:
+                if path in entries:
+                    entries[path] = entries.pop(path)
 
     def _make_listable(self) -> None:
         if isinstance(self._parameters, UnbuiltParameters):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import cast
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ..errors import InitializerError
-from .identity import is_computed
+from .identity import refuse_computed
 from .initialize import fill, plain_mode, stream_of, value_of
 from .module_tree import tensors_of
 from .store import VariableStore
@@ -38,21 +37,13 @@ def reset(store: VariableStore) -> None:
             _reset_module(store, path, cast(nn.Module, store._modules[path]))
 
 
-def refuse_computed(store: VariableStore, what: str, candidates: Iterable[str]) -> None:
-    """Refuse to write into a variable that is computed from others."""
-    for path in candidates:
-        if is_computed(store, path):
-            problem = f"it is computed (parametrized or pruned), so it cannot be {what} in place"
-            raise InitializerError.of(path, problem, "Remove the parametrization first, or set what it is made of.")
-
-
 def _reset_module(store: VariableStore, path: str, module: nn.Module) -> None:
     """Give the tensors of a layer the numbers of one that is made anew; a ScopedModule inside has its own reset."""
     held = _own_tensors(module)
     made = _made_anew(store, path, held)
     if made is None:  # by its own means, parts before the whole
         with stream_of(path, store.seed):
-            for part in reversed(list(module.modules())):
+            for part in reversed(_own_parts(module)):
                 getattr(part, "reset_parameters", lambda: None)()
         return
     if [(name, t.shape) for name, t in held.items()] != [(name, t.shape) for name, t in made.items()]:
@@ -75,3 +66,12 @@ def _own_tensors(module: nn.Module) -> dict[str, Tensor]:
     """The tensors of a module with their names, but for those of a ScopedModule in it."""
     others = tuple(f"{name}." for name, part in module.named_modules() if isinstance(part, VariableStore))
     return {name: tensor for name, tensor in tensors_of(module) if not name.startswith(others)}
+
+
+def _own_parts(module: nn.Module) -> list[nn.Module]:
+    """The modules of a tree, the whole first, but for the ScopedModules in it and what these hold."""
+    parts = [module]
+    for child in module.children():
+        if not isinstance(getattr(child, "variables", None), VariableStore):
+            parts += _own_parts(child)
+    return parts

@@ -17,6 +17,12 @@ from torch import Tensor, nn
 
 from ..errors import ScopeError, VariableDtypeError, VariableKindError, VariableShapeError
 
+# Collections that always exist, under the names of tf.GraphKeys.
+TRAINABLE_VARIABLES = "trainable_variables"
+GLOBAL_VARIABLES = "variables"
+LOCAL_VARIABLES = "local_variables"
+REGULARIZATION_LOSSES = "regularization_losses"
+
 Kind = Literal["parameter", "buffer"]
 Initializer = object  # a callable that fills a tensor, one that returns its value, or a constant: a number, an array
 Regularizer = Callable[[Tensor], Tensor | None]
@@ -60,7 +66,7 @@ class VariableSpec:
     from_value: bool = False
     regularizer: Regularizer | None = None
     constraint: Constraint | None = None
-    collections: tuple[str, ...] = ("variables",)
+    collections: tuple[str, ...] = (GLOBAL_VARIABLES,)
     made_at: str | None = None
 
     def check(self, kind: Kind, shape: tuple[int, ...] | None, dtype: torch.dtype | None) -> None:
@@ -116,7 +122,7 @@ class Specs(dict[str, VariableSpec]):
 
 @functools.lru_cache
 def shared(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """One and the same tuple for equal shapes."""
+    """The same tuple for equal shapes, as long as it is among those that were asked for last: most variables share."""
     return shape
 
 

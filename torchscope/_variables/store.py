@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from .._names import paths
 from ..errors import VariableExistsError, VariableKindError, VariableNotFoundError
@@ -18,9 +19,12 @@ from .reuse import Reuse, Verdict, verdict
 from .spec import VariableSpec
 from .tracing import refuse, refuse_missing, tracer
 
-# What may have to be taken back: the store, the path (None: the store's being built), and how (None: drop the path).
-# A new variable is one small entry: what the garbage collector has to walk through grows with their number.
+# One entry for each thing that a failed call takes back: its store, the path (``None`` if it is no variable), and how
+# (``None``: drop the path). A new variable is one small tuple, because the garbage collector walks through all of them.
 Undo = list[tuple["VariableStore", str | None, Callable[[], None] | None]]
+
+
+Collected = dict[str, list[tuple[str, object]]]  # collection -> the scope where a value was added, and the value
 
 
 class Parts(NamedTuple):
@@ -48,7 +52,6 @@ class Asker(Protocol):
 class BuildingCall(Asker, Protocol):
     """A call that may create, as others see it that build at the same time."""
 
-    undo: Undo | None
     kept: list[tuple[VariableStore, dict[str, bool]]]  # what is not to be taken back: others got it and completed
 
 
@@ -61,7 +64,7 @@ class VariableStore(ModuleTreeDict):
         self.settled = False  # built and none of those open: calls create nothing
         self.made_strictly = False  # from a state_dict, strictly: a path that was not in it is missing, not new
         self.tagged: dict[str, list[str]] = {}  # collection -> paths put in by add_to_collection
-        self.collected: dict[str, list[tuple[str, object]]] = {}  # collection -> (scope, value), likewise
+        self.collected: Collected = {}  # what add_to_collection added outside of a call, or in the last one that did
         self.parts: dict[str, Parts] = {}  # path -> how a partitioner cut it
         self.building_calls: list[BuildingCall] = []
         # of each build() that is running: path -> what a buffer, or what is frozen, is to hold again after it
@@ -200,13 +203,31 @@ class VariableStore(ModuleTreeDict):
     def _create(self, call: Asker, request: Request) -> Tensor:
         path = request.path
         spec, tensor = make(self, request)
-        for values in self.first_values:
-            if not tensor.requires_grad:
-                values[path] = tensor.clone()
         self.put(spec, tensor)
-        assert call.undo is not None  # the rule says so
-        call.undo.append((self, path, None))
+        self.note_created(call, path, {path: tensor})
         return tensor
+
+    def note_created(self, call: Asker, path: str, tensors: Mapping[str, Tensor]) -> None:
+        """Note what a call created at a path, to take it back if the call fails, and to keep the first values.
+
+        ``build`` runs a module for its variables alone: what is no trained parameter gets its first value back.
+        """
+        assert call.undo is not None  # the rule of reuse says so
+        call.undo.append((self, path, None))
+        for values in self.first_values:
+            for name, tensor in tensors.items():
+                if not tensor.requires_grad and not tensor.is_meta and not is_lazy(tensor):
+                    values[name] = tensor.detach().clone()
+
+    def drop(self, path: str) -> None:
+        """Forget ``path``."""
+        super().drop(path)
+        whole, _, part = path.rpartition("/")
+        if part == "part_0":
+            self.parts.pop(whole, None)
+        for tagged in self.tagged.values():
+            if path in tagged:
+                tagged.remove(path)
 
     def _complete(self, call: Asker, request: Request, spec: VariableSpec, tensor: Tensor) -> Tensor:
         """Declare in full what a file gave."""
@@ -216,17 +237,18 @@ class VariableStore(ModuleTreeDict):
             call.undo.append((self, spec.path, self._snapshot(spec, tensor)))
         declared, full = complete(self, request, spec, tensor)
         self.put(declared, full)
-        self.provisional.discard(spec.path)
+        self.provisional.pop(spec.path, None)
         return full
 
     def _snapshot(self, spec: VariableSpec, tensor: Tensor) -> Callable[[], None]:
         """How to roll back a variable that a file gave to what it is now."""
         requires_grad, data, order = tensor.requires_grad, tensor.data, list(self._parameters)
+        origin = self.provisional[spec.path]
 
         def roll_back() -> None:
             tensor.data = data
             self.put(spec, tensor.requires_grad_(requires_grad))
-            self.provisional.add(spec.path)
+            self.provisional[spec.path] = origin
             for path in order:  # the buffer that is a parameter again goes back to its place
                 self._parameters[path] = self._parameters.pop(path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from .._names import paths
+from .._variables.conversion import converts
 from .._variables.store import VariableStore
 from ..errors import InvalidNameError
 from ._entry import Entry, dtype_name
@@ -27,7 +28,7 @@ def rule_for(
         return None, "the variable is computed (parametrized or pruned)"
     if any(tensor.is_meta for tensor, _, _ in target.pieces):
         return None, "the variable is on the meta device: call to_empty(device=...) first"
-    if not _casts(entry.dtype, target.dtype):
+    if not converts(entry.dtype, target.dtype):
         return None, f"{dtype_name(entry.dtype)} does not become {dtype_name(target.dtype)}"
     wanted = target.shape
     exactly = asked is not None and (RULES[asked].takes(entry.shape) or rules.names(path))
@@ -56,18 +57,6 @@ def _rule_for_new(path: str, entry: Entry, asked: str | None) -> tuple[str | Non
         return None, f"the module is not built, so nothing tells the order of axes: {how}"
     rule = str(asked) if applies else "same"
     return rule, _how(rule, entry, RULES[rule].shape(entry.shape), entry.dtype)
-
-
-def _casts(found: torch.dtype, wanted: torch.dtype) -> bool:
-    if found.is_floating_point and wanted.is_floating_point:
-        return True
-    if found == wanted or (found.is_complex and wanted.is_complex):
-        return True
-    whole = not (found.is_floating_point or found.is_complex or wanted.is_floating_point or wanted.is_complex)
-    try:
-        return whole and found != torch.bool and torch.promote_types(found, wanted) == wanted
-    except RuntimeError:  # no promotion is defined for some unsigned dtypes
-        return False
 
 
 def _how(rule: str, entry: Entry, wanted: Shape, dtype: torch.dtype) -> str:

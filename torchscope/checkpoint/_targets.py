@@ -42,6 +42,8 @@ def targets_of(store: VariableStore, names: Mapping[str, str]) -> dict[str, Targ
             targets[path] = target._replace(computed=target.computed or computed)
         else:
             targets[path] = Target(tuple(tensor.shape), tensor.dtype, [(tensor, 0, 0)], computed)
-    for name, tensor in in_modules(store):
+    for name, tensor, saved in in_modules(store):
+        if not saved:
+            continue
         targets[name] = Target(tuple(tensor.shape), tensor.dtype, [(tensor, 0, 0)])
     return targets

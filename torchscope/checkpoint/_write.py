@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .._variables.conversion import too_large
 from .._variables.store import VariableStore
 from ..errors import CheckpointError
 from ._entry import Entry, dtype_name
@@ -64,14 +65,14 @@ def _write_one(store: VariableStore, step: Step, made: list[str]) -> None:
 
 def _refuse_overflow(step: Step, value: Tensor, file: str) -> None:
     """Refuse a finite number that the variable's dtype cannot hold."""
-    if step.target is None or not value.is_floating_point() or not value.numel():
+    if step.target is None:  # it is made in the dtype of the file; the first get of it converts
         return
-    most = torch.finfo(step.target.dtype).max
-    if most < torch.finfo(value.dtype).max:
-        largest = float(value.abs().masked_fill(value.isinf() | value.isnan(), 0).max())
-        if largest > most:
-            problem = f"it holds {largest:.6g}, and '{step.path}' of {dtype_name(step.target.dtype)} at most {most:.6g}"
-            raise CheckpointError.of(file, problem, entry=step.entry.path)
+    wanted = step.target.dtype
+    largest = too_large(value, wanted)
+    if largest is not None:
+        most = torch.finfo(wanted).max
+        problem = f"it holds {largest:.6g}, and '{step.path}' of {dtype_name(wanted)} at most {most:.6g}"
+        raise CheckpointError.of(file, problem, entry=step.entry.path)
 
 
 def _shown(steps: list[Step], what: str) -> Iterator[Step]:
