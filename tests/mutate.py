@@ -31,7 +31,10 @@ import cosmic_ray.mutating
 import cosmic_ray.plugins
 
 ROOT = Path(__file__).parents[1]
-LIMIT = 300  # seconds for the tests of one fault: an endless loop is noticed too
+LIMIT = 400  # seconds for the tests of one fault
+ENDLESS = -signal.SIGKILL
+# pytest's exit codes for tests that fail and for a file that cannot be imported; the last, of tests that never end.
+NOTICED = (1, 2, ENDLESS)
 SCOPES = ["tests/names", "tests/scopes", "tests/oracle/test_regressions.py"]
 MODULES = ["tests/modules/test_recompute.py", "tests/modules/test_template.py", "tests/modules"]
 # Of cosmic-ray's operators, one for each way to be wrong: a comparison turned round or off by one at its boundary, a
@@ -116,25 +119,37 @@ def equivalent(file: str) -> dict[tuple[str, str], str]:
 
 
 def is_noticed(mutant: Mutant, copy: Path) -> bool:
-    """Whether the tests of its floor fail: run in a fork of this process, which has imported torch already."""
+    """Whether the tests of its floor fail, or never end."""
     (copy / mutant.file).write_text(mutant.code)
-    floor = next(floor for floor in TESTS if mutant.file.startswith(floor))
-    child = os.fork()
-    if child == 0:
-        _run_tests(copy, [mutant.file, *TESTS[floor]])
-    deadline = time.monotonic() + LIMIT
     try:
-        while True:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                return status != 0
-            if time.monotonic() > deadline:
-                os.killpg(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-                return True
-            time.sleep(0.05)
+        return outcome(mutant.file, copy) in NOTICED
     finally:
         shutil.copy(ROOT / mutant.file, copy / mutant.file)
+
+
+def outcome(file: str, copy: Path) -> int:
+    """What pytest says of the tests of a file's floor: run in a fork of this process, which has imported torch already.
+
+    Raises:
+        RuntimeError: pytest itself failed, so that its answer means nothing.
+    """
+    floor = next(floor for floor in TESTS if file.startswith(floor))
+    child = os.fork()
+    if child == 0:
+        _run_tests(copy, [file, *TESTS[floor]])
+    deadline = time.monotonic() + LIMIT
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            if code not in (0, *NOTICED):
+                raise RuntimeError(f"the tests of {file} did not run: exit code {code}")
+            return code
+        if time.monotonic() > deadline:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return ENDLESS
+        time.sleep(0.05)
 
 
 def _run_tests(copy: Path, tests: list[str]) -> None:
@@ -171,8 +186,7 @@ def main() -> int:
     parser.add_argument("files", nargs="+", help="files of the library, from the root of the project")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
-    import hypothesis  # noqa: F401  # for the forks to have
-    import numpy  # noqa: F401
+    import numpy  # noqa: F401  # for the forks to have; not hypothesis, which pytest wants to import itself
     import pytest  # noqa: F401
     import torch
 
@@ -190,13 +204,18 @@ def main() -> int:
                 free.put(copy)
 
         for file in args.files:
+            whole = free.get()
+            if outcome(file, whole) != 0:
+                sys.exit(f"{file}: its tests fail without any fault in it")
+            free.put(whole)
             known, every = equivalent(file), list(mutants(file))
             tried = [mutant for mutant in every if (mutant.before, mutant.after) not in known]
             unnoticed = []
-            for mutant, noticed in pool.map(attempt, tried):
+            for number, (mutant, noticed) in enumerate(pool.map(attempt, tried), 1):
+                print(f"\r{number} of {len(tried)}", end="", file=sys.stderr, flush=True)
                 if not noticed:
                     unnoticed.append(mutant)
-                    print(mutant, flush=True)
+                    print(f"\n{mutant}", flush=True)
             equal = len(every) - len(tried)
             print(f"{file}: {len(every)} faults, {len(tried) - len(unnoticed)} noticed, {equal} equivalent", flush=True)
             survived += len(unnoticed)

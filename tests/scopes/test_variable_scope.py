@@ -460,5 +460,5 @@ def test_a_scope_that_is_kept_and_opened_again_in_each_call_keeps_its_name_scope
     length, scope = 0, model.scope
     while scope is not None and length < 10:
         opening, length = scope._opened_by, length + 1
-        scope = opening and opening.reentered
+        scope = opening and opening.scope_object
     assert length < 4

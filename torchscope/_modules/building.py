@@ -33,13 +33,12 @@ def start(call: Call, *, sets_built: bool) -> None:
     call.order = {}
     call.parameters = _NO_PARAMETERS
     call.tree = call.tree or OUTSIDE
-    call.careful = True
     with call.store.lock:
         call.store.building_calls.append(call)
 
 
 def _call_around(call: Call) -> Call | None:
-    """The building run that this one is a part of, of its root or of one around it: they are rolled back together."""
+    """The nearest outer call that builds a module, this or another: if it fails, this call is rolled back with it."""
     around = call.outer
     while around is not None and (around.undo is None or not around.sets_built):
         around = around.outer

@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 class Root(nn.Module):
-    """What a call is a call of: a module that owns variables. ``ScopedModule`` is the only one."""
+    """The module that a call runs: it owns variables. ``ScopedModule`` is the only kind."""
 
     variables: VariableStore
 
@@ -44,6 +44,7 @@ def run(
         if store._forward_pre_hooks:
             store.run_pre_hooks()
         result = function(root, *args, **kwargs)
+        # Most calls leave nothing open, created or collected.
         if thread.call is not call or call.scope is not base or call.undo is not None or call.collected is not None:
             _close(call, base)
         return result

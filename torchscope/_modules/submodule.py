@@ -8,7 +8,6 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from .._names import paths
 from .._scopes.scope import VariableScope
 from .._scopes.stack import innermost
 from .._variables.initialize import plain_mode, stream_of
@@ -69,7 +68,7 @@ def get_module(name: str, factory: Callable[..., M], *args: object, **kwargs: ob
             "factory", kind, f"It is a module already: get_module({name!r}, {kind}, ...) makes it."
         )
     call = scope._call
-    path = paths.check(paths.join(scope.name, paths.check(name)))
+    path = scope._path_of(name)
     make = _Maker(factory, args, kwargs, scope._settings.dtype or call.store.dtype)
     if call.undo is None or tracer() is not None:
         return _answer(scope, path, make)  # type: ignore[return-value]  # it was made by this factory

@@ -143,7 +143,7 @@ class Template:
         call = innermost("A template")._call
         specs, before = call.store.specs, len(call.got)
         result = self._function(*args, **kwargs)
-        if state.variables_made:
+        if state.variables_made:  # TensorFlow's check counts trainable variables only
             for path in itertools.islice(call.got, before, None):
                 if path in specs and specs[path].trainable:
                     raise VariableNotFoundError.of_template(path, call.store.owner, self._name)

@@ -1,7 +1,7 @@
 """Default names of scopes: ``conv``, ``conv_1``, ... unique among the scopes opened in the parent.
 
-Nothing is counted when a scope is entered: the order of all openings and closings is read off the chain of events when
-a default name is asked for. What was read once is kept, so naming n scopes takes about n steps.
+Nothing is counted when a scope is entered: what was opened and closed is read off the chain of events when a default
+name is asked for. What was read once is kept, so naming n scopes takes about n steps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class DefaultNames:
     :class:`Counts`.
 
     Attributes:
-        given: the names by what opened them; who is entered again in the same call opens the same name.
+        given: the name that each manager was given: entered twice in one call, it opens the same name again.
         by_path: whether a scope was opened by an object, a name with slashes, or ``""``.
         counts: the counts of all paths, once they are needed.
     """
@@ -138,7 +138,7 @@ class Counts:
     def _close_down_to(self, scope: Entered | None) -> None:
         while len(self._open) > 1 and self._open[-1][0] is not scope:
             entry, mark = self._open.pop()
-            if _reentered(entry):
+            if _of_object(entry):
                 while len(self._journal) > mark:
                     node, attribute, value = self._journal.pop()
                     setattr(node, attribute, value)
@@ -146,7 +146,7 @@ class Counts:
                 self._set(self._node(entry._prefix), "children", {})
 
     def _set(self, node: _Node, attribute: Literal["count", "free", "children"], value: object) -> None:
-        if any(_reentered(entry) for entry, _ in self._open[1:]):
+        if any(_of_object(entry) for entry, _ in self._open[1:]):
             self._journal.append((node, attribute, getattr(node, attribute)))
         setattr(node, attribute, value)
 
@@ -164,6 +164,6 @@ class Counts:
         return found
 
 
-def _reentered(entry: Entered) -> bool:
+def _of_object(entry: Entered) -> bool:
     opening = entry._opened_by
-    return opening is not None and opening.reentered is not None
+    return opening is not None and opening.scope_object is not None

@@ -1,7 +1,8 @@
-"""What was opened and closed in a call, as a chain: each event knows the one before it.
+"""The events of a call as a chain: entries of scopes, and entries and exits of name scopes.
 
-Entering a scope appends itself to the chain and counts nothing. Who needs a name reads the chain from where it stopped
-reading the last time; most models never do.
+The exit of a variable scope is no event. An event whose ``_parent`` is a scope P tells that all that was opened inside
+P before it is closed. Entering a scope appends itself to the chain and counts nothing; who needs a name reads the chain
+from where it stopped reading the last time, and most models never do.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ class Opening(Protocol):
     """How a scope was asked for."""
 
     @property
-    def reentered(self) -> Entered | None:
-        """The scope object that was entered again, if it was one and not a name."""
+    def scope_object(self) -> Entered | None:
+        """The scope object that it was given, if it was given one and not a name."""
 
     @property
     def own_name(self) -> str:
@@ -38,7 +39,7 @@ class Entered(Protocol):
 
     @property
     def _previous(self) -> Event | None:
-        """What was entered or left before it in the call."""
+        """The event before it in the call."""
 
     @property
     def _got_before(self) -> int:

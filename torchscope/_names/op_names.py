@@ -89,8 +89,8 @@ class OpNames:
         self._close_down_to(scope._parent)
         opening, outer = scope._opened_by, self._open[-1][1]
         assert opening is not None  # only the scope at the bottom has none, and that is where reading begins
-        again = opening.reentered
-        if not opening.opens_name_scope:  # an object that is entered again goes back to where it was
+        again = opening.scope_object
+        if not opening.opens_name_scope:  # then it stays in the open one; a manager that is entered again, in its first
             name = outer if again is not None else self._original.get(opening, outer).removesuffix("/")
         else:
             name = self.unique(join(outer, opening.own_name)) if opening.own_name else outer

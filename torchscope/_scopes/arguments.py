@@ -9,7 +9,7 @@ from typing import Any, TypedDict, TypeVar
 import torch
 
 from .._variables.request import DeviceLike, Partitioner
-from .._variables.reuse import Reuse
+from .._variables.reuse import AUTO_REUSE, Reuse
 from .._variables.spec import Constraint, Initializer, Regularizer
 from ..errors import ArgumentTypeError, ArgumentValueError
 
@@ -114,7 +114,10 @@ def checked(name: str, value: Any) -> Any:
     if name in ("trainable", "persistent") and not isinstance(value, bool):
         raise ArgumentTypeError.of(name, value, "Give True or False.")
     if name == "collections":
-        if isinstance(value, str) or not all(isinstance(each, str) for each in value):
+        names = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+        if isinstance(value, str) or not all(isinstance(each, str) for each in names):
             raise ArgumentTypeError.of(name, value, 'Give a list of names, such as ["variables", "mine"].')
-        return tuple(value)
+        return names
+    if name == "reuse" and not (isinstance(value, bool) or value is AUTO_REUSE):
+        raise ArgumentValueError.of("reuse", value, "Use True, False, None or AUTO_REUSE.")
     return value

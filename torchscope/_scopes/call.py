@@ -56,7 +56,7 @@ class Call:
         templates: what each template is in it; made when first needed.
         moment: where another call was, if this one goes on from there (activation checkpointing).
         parameters, tree: where the fast path looks variables up; empty while the call may create.
-        careful: whether scopes are entered on the slow path: while it is profiled or may create, and once it is over.
+        careful: whether scopes are entered on the slow path: while it is profiled, and once it is over.
         profiled: whether open scopes are ranges of a profiler's trace.
         undo: how to undo what it created; ``None`` if it may not create.
         sets_built, joins, order, kept: of a call that may create, see ``_modules/building.py``.

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 import torch
 
-from .._variables.request import Shape
+from .._variables.request import DeviceLike, Shape
 from .._variables.spec import Initializer
 from .._variables.tracing import in_backward
 from ..errors import NoActiveModuleError
@@ -157,7 +157,7 @@ def get_local_variable(
     dtype: torch.dtype | None = None,
     initializer: Initializer = None,
     *,
-    device: torch.device | str | int | None = None,
+    device: DeviceLike | None = None,
 ) -> Any:
     """A buffer that is not saved: :func:`get_buffer` with ``persistent=False`` (``tf.get_local_variable``).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,13 @@ from torch import Tensor
 from .._names import paths
 from .._names.events import NameEntry, NameExit
 from .._variables import partition
-from .._variables.initialize import value_of
+from .._variables.initialize import is_constant, value_of
 from .._variables.making import default_dtype
 from .._variables.request import DeviceLike, Partitioner, Request, Shape, as_shape
 from .._variables.reuse import Reuse
 from .._variables.spec import Constraint, Initializer, Kind, Regularizer
 from ..errors import InitializerError, VariableShapeError
-from .arguments import checked
+from .arguments import Getter, checked
 from .call import Call
 from .settings import Settings
 
@@ -41,9 +42,10 @@ def ask(
     ``open_scope`` is the innermost open one, where that is not ``scope``.
     """
     settings = scope._settings
-    path = paths.check(paths.join(scope.name, paths.check(name)))
-    if dtype is not None and initializer is not None and not callable(initializer):
-        value_of(path, initializer, checked("dtype", dtype))  # a constant of another dtype is told before any getter
+    path = scope._path_of(name)
+    _refuse_string(path, initializer)
+    if dtype is not None and is_constant(initializer):
+        value_of(path, initializer, checked("dtype", dtype))  # of another dtype: an error before any getter runs
     getter = _given(options, "custom_getter", settings)
     arguments = _arguments(kind, scope, options)
     initializer = settings.initializer if initializer is None else initializer
@@ -103,18 +105,15 @@ class _StoreGetter:
         constraint: Constraint | None = None,
         persistent: bool = True,
     ) -> Tensor:
-        # A getter that passes on the dtype it was shown asks for nothing: then the user's own request counts.
-        dtype = self.asked_dtype if dtype is self.shown_dtype else checked("dtype", dtype)
-        constant = initializer is not None and not callable(initializer)
-        if isinstance(initializer, str):
-            mend = "Give the initializer itself, such as zeros_initializer()."
-            raise InitializerError.of(name, f"{initializer!r} is a string, not an initializer", mend)
-        if constant and shape is not None:
+        # A getter that passes on the dtype it was shown did not choose one: the user's own, perhaps None, is used.
+        dtype = self.asked_dtype if dtype is self.shown_dtype else dtype
+        _refuse_string(name, initializer)
+        if is_constant(initializer) and shape is not None:
             raise VariableShapeError.of_constant(name, shape)
         request = Request(
             path=paths.check(name),
             kind=self.kind,
-            reuse=self.scope._reuse if reuse is None else reuse,
+            reuse=self.scope._reuse if reuse is None else checked("reuse", reuse),
             shape=None if shape is None else as_shape(name, shape),
             dtype=checked("dtype", dtype),
             default_dtype=self.scope._settings.dtype,
@@ -124,6 +123,21 @@ class _StoreGetter:
             collections=checked("collections", collections),
             device=checked("device", device),
             constraint=checked("constraint", constraint),
-            persistent=persistent,
+            persistent=checked("persistent", persistent) is not False,
         )
         return partition.answer(self.call, request, checked("partitioner", partitioner))
+
+
+def _refuse_string(path: str, initializer: Initializer) -> None:
+    if isinstance(initializer, str):
+        mend = "Give the initializer itself, such as zeros_initializer()."
+        raise InitializerError.of(path, f"{initializer!r} is a string, not an initializer", mend)
+
+
+def compose(inner: Getter, outer: Getter) -> Getter:
+    """The getter of a scope inside another one's: it is called first, and the other is what it may call."""
+
+    def both(getter: Getter, name: str, *args: Any, **kwargs: Any) -> Any:
+        return inner(functools.partial(outer, getter), name, *args, **kwargs)
+
+    return both

@@ -27,14 +27,19 @@ def unique_name(call: Call, scope: VariableScope, opening: Opening, default_name
     names = call.default_names or default_names(call)
     name = names.given.get(opening)
     if name is None:
-        if default_name is None:
-            raise ArgumentTypeError.of("name_or_scope", None, "Give a name, a VariableScope or a default_name.")
-        paths.check(default_name)
+        default_name = check_default(default_name)
         if names.counts is None and (names.by_path or "/" in default_name):
             names.counts = _first_counts(base_of(scope))
         assert call.last is not None  # the call is running
         name = names.given[opening] = names.unique(call.last, scope, default_name)
     return name
+
+
+def check_default(default_name: str | None) -> str:
+    """The default name, if there is one and it can be a path."""
+    if default_name is None:
+        raise ArgumentTypeError.of("name_or_scope", None, "Give a name, a VariableScope or a default_name.")
+    return paths.check(default_name)
 
 
 def op_names(scope: VariableScope) -> OpNames:

@@ -41,15 +41,16 @@ class Opening:
     _given: dict[str, Any]  # the settings among the options, if there are any
 
     @property
-    def reentered(self) -> VariableScope | None:
-        """The scope object that is entered again, if it is one and not a name."""
+    def scope_object(self) -> VariableScope | None:
+        """The scope object that it was given, if it was given one and not a name."""
         return self._name_or_scope if isinstance(self._name_or_scope, VariableScope) else None
 
     @property
     def own_name(self) -> str:
         """The name that the scope adds to the names of operations, without those around it."""
-        again = self.reentered
-        return str(self._name_or_scope or self._default_name or "") if again is None else again.name.rpartition("/")[2]
+        if isinstance(self._name_or_scope, VariableScope):
+            return self._name_or_scope.name.rpartition("/")[2]
+        return str.__str__(self._name_or_scope or self._default_name or "")  # of an enum, the string that it is
 
     @property
     def opens_name_scope(self) -> bool:
@@ -106,7 +107,7 @@ class VariableScope:
     _settings: Settings
     _call: Call
     _parent: VariableScope | None  # the scope that was open around this one
-    _previous: Event | None  # what was entered or left before in the call
+    _previous: Event | None  # the event before this one in the call
     _got_before: int  # how many variables were got in the call before
     _opening: Opening | Ranged | None  # what opened it; None at the bottom of a call
     _original: str  # its original name scope, once that was asked for
@@ -257,6 +258,10 @@ class VariableScope:
         """Its original name scope, if that was asked for already."""
         return getattr(self, "_original", None)
 
+    def _path_of(self, name: object) -> str:
+        """The path of a variable here, if the name can be a part of one."""
+        return self._prefix + paths.check(name)
+
     def _end_range(self) -> None:
         """End its range of the trace that a profiler records, if there is one."""
         if isinstance(self._opening, Ranged):
@@ -283,7 +288,8 @@ class EnteredScope(VariableScope):
 class RememberedScope(VariableScope):
     """A scope of a call that is over, as it is opened again: its own path and settings, and whose name scope it keeps.
 
-    It stands for a scope that was itself opened as an object, which would hold that one, and so on from call to call.
+    It stands for a scope that was itself opened from a scope object. Without it, each scope would keep the one that it
+    was opened from, and a scope that is kept and opened again in each call would be the end of a growing chain.
     """
 
     __slots__ = ("_first",)
@@ -292,8 +298,8 @@ class RememberedScope(VariableScope):
 
     def __init__(self, scope: VariableScope) -> None:
         first = scope
-        while (opening := first._opened_by) is not None and opening.reentered is not None:
-            first = opening.reentered
+        while (opening := first._opened_by) is not None and opening.scope_object is not None:
+            first = opening.scope_object
         self._first = first._first if isinstance(first, RememberedScope) else first
         self._node, self._own_prefix = OUTSIDE, scope._prefix
         self._reuse, self._settings = scope._reuse, scope._settings

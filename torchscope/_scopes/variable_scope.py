@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, Unpack
+from typing import ParamSpec, TypeVar, Unpack
 
 from .._names import paths
-from .._variables.reuse import AUTO_REUSE
 from ..errors import ArgumentTypeError, ArgumentValueError, InvalidNameError, ScopeNestingError
-from .arguments import Getter, ScopeOptions, refuse_late, refuse_unknown, show_options
-from .naming import default_names, unique_name
+from .arguments import ScopeOptions, checked, refuse_late, refuse_unknown, show_options
+from .getter import compose
+from .naming import check_default, default_names, unique_name
 from .scope import EnteredScope, Opening, Ranged, RememberedScope, VariableScope, place
 from .settings import SETTINGS, Settings
 from .stack import current_scope, innermost, thread
@@ -112,27 +112,25 @@ class variable_scope(Opening):
 
     # The slow path
 
-    def _check_name(self) -> None:
-        name, default = self._name_or_scope, self._default_name
-        if name is None and default is None:
-            raise ArgumentTypeError.of("name_or_scope", None, "Give a name, a VariableScope or a default_name.")
+    def _settle_name(self) -> None:
+        """Check the name; a scope object of a call that is over is replaced if it was itself opened from one."""
+        name = self._name_or_scope
         if name is None:
-            paths.check(default)
+            self._default_name = check_default(self._default_name)
         elif isinstance(name, VariableScope):
             opening = name._opened_by
-            if opening is not None and opening.reentered is not None and name._call.is_over:
+            if opening is not None and opening.scope_object is not None and name._call.is_over:
                 self._name_or_scope = RememberedScope(name)
         elif not isinstance(name, str):
             raise ArgumentTypeError.of("name_or_scope", name, "Give a name, a VariableScope, or None.")
         elif name:
-            paths.check(name)
+            self._name_or_scope = paths.check(name)
 
     def _check_options(self, options: ScopeOptions) -> None:
         name = self._name_or_scope
         refuse_unknown("variable_scope", options, ScopeOptions)
         reuse = options.get("reuse")
-        if reuse is not None and reuse is not True and reuse is not False and reuse is not AUTO_REUSE:
-            raise ArgumentValueError.of("reuse", reuse, "Use True, False, None or AUTO_REUSE.")
+        checked("reuse", reuse)
         if reuse and name is None:
             mend = "A default name opens a new scope, which has nothing to share. Give a name to share."
             raise ArgumentValueError.of("reuse", reuse, mend)
@@ -141,9 +139,9 @@ class variable_scope(Opening):
             Settings().replace(**self._given)  # a bad setting is told here, where it stands, not on entering
 
     def _enter_slowly(self) -> VariableScope:
-        self._check_name()
+        self._settle_name()
         outer = innermost("variable_scope()")
-        call, again = outer._call, self.reentered
+        call, again = outer._call, self.scope_object
         scope = EnteredScope()
         self._place(scope, outer)
         origin = outer if again is None else again
@@ -189,19 +187,19 @@ class variable_scope(Opening):
         given = self._given
         getter, outer_getter = given.get("custom_getter"), settings.custom_getter
         if getter is not None and outer_getter is not None:
-            return settings.replace(**{**given, "custom_getter": _compose(getter, outer_getter)})
+            return settings.replace(**{**given, "custom_getter": compose(getter, outer_getter)})
         return settings.replace(**given) if given else settings
 
     def _nesting_error(self, found: VariableScope | None) -> ScopeNestingError:
-        again = self.reentered
+        again = self.scope_object
         asked = (self._name_or_scope or self._default_name) if again is None else again.name
         return ScopeNestingError.of(f"scope {asked!r}", None if found is None else _described(found))
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function: each call of it opens the scope anew."""
         refuse_late(function, "Open the scope inside, around what has no yield or await")
-        self._check_name()
-        name_or_scope, default_name, options = self._name_or_scope, self._default_name, self._options or {}
+        self._settle_name()
+        name_or_scope, default_name, options = self._name_or_scope, self._default_name, self._options
 
         @functools.wraps(function)
         def inside(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -213,10 +211,3 @@ class variable_scope(Opening):
 
 def _described(scope: VariableScope) -> str:
     return f"'{scope.name}'" if scope._opening is not None else "the bottom of a call"
-
-
-def _compose(inner: Getter, outer: Getter) -> Getter:
-    def both(getter: Getter, name: str, *args: Any, **kwargs: Any) -> Any:
-        return inner(functools.partial(outer, getter), name, *args, **kwargs)
-
-    return both

@@ -37,13 +37,17 @@ _zeros = zeros_initializer()
 
 @contextmanager
 def plain_mode() -> Iterator[None]:
-    """Switch ``inference_mode``, autograd and autocast off in the block: what is made there can be trained later."""
+    """Switch ``inference_mode``, autograd and autocast off in the block: what is made there can be trained later.
+
+    ``name_ops`` gives no names to what runs in it.
+    """
     creating.depth += 1
     with ExitStack() as modes:
         modes.callback(creating.done)
         modes.enter_context(torch.inference_mode(False))
         modes.enter_context(torch.no_grad())
-        for device in ("cpu", "cuda"):
+        accelerator = torch.accelerator.current_accelerator()
+        for device in ("cpu",) if accelerator is None else ("cpu", accelerator.type):
             if torch.is_autocast_enabled(device):
                 modes.enter_context(torch.autocast(device, enabled=False))
         yield
@@ -58,9 +62,14 @@ def settle(initializer: Initializer) -> Initializer:
     return initializer.detach().clone() if isinstance(initializer, Tensor) else copy.deepcopy(initializer)
 
 
+def is_constant(initializer: Initializer) -> bool:
+    """Whether the initializer is the value itself: a tensor, an array or a number."""
+    return initializer is not None and not callable(initializer)
+
+
 def gives_value(initializer: Initializer) -> bool:
     """Whether the initializer stands for a value of its own: a constant, or a callable without arguments."""
-    return initializer is not None and (not callable(initializer) or _accepts(initializer))
+    return is_constant(initializer) or _accepts(initializer)
 
 
 def value_of(path: str, initializer: Initializer, dtype: torch.dtype | None, seed: int | None = None) -> Tensor:

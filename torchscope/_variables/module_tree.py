@@ -80,7 +80,7 @@ class ModuleTreeDict(PathParameterDict):
     # Converting
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Convert the variables, and remember where to and to what, for those that are not made yet."""
+        """Convert the variables, and remember the new device and dtype for those that are made later."""
         with self._walked():
             super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         probe = torch.empty(0, dtype=self.dtype, device=self.device)
@@ -160,6 +160,7 @@ class ModuleTreeDict(PathParameterDict):
     def __setitem__(self, key: str, value: object) -> None:
         if isinstance(value, Tensor):
             refuse_unreal(key, self.owner, value)
+        key = paths.check(key)
         new = key not in self.specs
         super().__setitem__(key, value)
         if new:

@@ -164,7 +164,8 @@ class PathParameterDict(nn.ParameterDict):
         """Put a tensor in by hand; what is no parameter becomes one, as in an ``nn.ParameterDict``."""
         if not isinstance(value, Tensor):
             raise TypeError(f"'{key}': the variables of {self.owner} are tensors, not {type(value).__name__}.")
-        known = self.specs.get(paths.check(key))
+        key = paths.check(key)
+        known = self.specs.get(key)
         if key in self.module_made_at:
             raise VariableKindError.of(key, "parameter", "module", self.module_made_at[key])
         buffer = known is not None and known.kind == "buffer" and not isinstance(value, nn.Parameter)

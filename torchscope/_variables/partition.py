@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentValueError, VariableDtypeError, VariableShapeError
-from .initialize import fill, settle, value_of
+from .initialize import fill, is_constant, settle, value_of
 from .making import default_dtype
 from .request import Partitioner, Request
 from .spec import Initializer
@@ -93,7 +93,7 @@ def _check(call: Asker, request: Request, made: Parts) -> None:
 
 def _with_shape_of_constant(request: Request) -> Request:
     """A constant has a shape and a dtype of its own; of another initializer they are not known."""
-    if callable(request.initializer):
+    if not is_constant(request.initializer):
         return request
     value = value_of(request.path, settle(request.initializer), request.dtype)
     filled = functools.partial(_copied, value=value)

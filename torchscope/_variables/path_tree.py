@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .._names.paths import prefix_of
 from .spec import VariableSpec
 
 _NO_SCOPES: dict[str, PathNode] = {}  # shared by all nodes that have none
@@ -28,8 +29,8 @@ class PathNode:
         self._below = below  # some path below: the prefix is its beginning, so no second string is kept
         self._length = length  # of the prefix
         self.scopes: dict[str, PathNode] = _NO_SCOPES
-        self.names: dict[str, int] = _NO_NAMES  # of the variables that lie right here, to their numbers
-        self.specs: tuple[VariableSpec, ...] = ()  # by number
+        self.names: dict[str, int] = _NO_NAMES  # of a variable that lies right here -> its index in specs
+        self.specs: tuple[VariableSpec, ...] = ()
 
     def clear(self) -> None:
         """Forget all that is below, also for the scopes that are there."""
@@ -115,7 +116,7 @@ class TracedNode:
     @property
     def prefix(self) -> str:
         """As that of a node."""
-        return self.path and self.path + "/"
+        return prefix_of(self.path)
 
     @property
     def scopes(self) -> TracedNode:

@@ -1,4 +1,4 @@
-"""The order of axes: TensorFlow's kernels as torch's functions want them."""
+"""The order of axes and of gates: TensorFlow's kernels as torch's functions want them."""
 
 from __future__ import annotations
 

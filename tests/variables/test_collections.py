@@ -1,0 +1,141 @@
+"""What is in a collection, who puts it there, and what a call that fails leaves of it."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from torchscope import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    InitializerError,
+    ScopedModule,
+    get_buffer,
+    get_module,
+    get_variable,
+    variable_scope,
+)
+
+
+class Tagging(ScopedModule):
+    def forward(self, fail: bool) -> Tensor:
+        w = get_variable("w", [2])
+        self.add_to_collection("slow", w)
+        assert not fail
+        return w
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_building_call_that_fails_leaves_no_variable_in_a_collection(existing: bool) -> None:
+    model = Tagging()
+    if existing:
+        with model.as_default():
+            get_variable("w", [2])
+    with pytest.raises(AssertionError):
+        model(True)
+    with model.building():
+        ScopedModule.add_to_collection(model, "other", 1)
+    assert model.get_collection("slow") == []
+    w = model(False)
+    assert [each is w for each in model.get_collection("slow")] == [True]
+
+
+def test_a_variable_that_is_deleted_is_in_no_collection() -> None:
+    model = Tagging()
+    model(False)
+    del model.variables["w"]
+    model.variables["w"] = nn.Parameter(torch.ones(2))
+    assert model.get_collection("slow") == []
+
+
+def test_a_parameter_of_a_layer_is_put_into_a_collection_as_any_variable() -> None:
+    model = ScopedModule(lambda: get_module("layer", nn.Linear, 2, 2)).build()
+    layer: Any = model.variables._modules["layer"]
+    weight = layer.weight
+    model.add_to_collection("slow", weight)
+    model.add_to_collection("slow", weight)
+    assert [each is weight for each in model.get_collection("slow")] == [True]
+    assert model.get_collection("slow", "elsewhere") == []
+
+
+class Seen(nn.Module):
+    """A layer with a buffer that is saved and one that is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1))
+        self.register_buffer("seen", torch.ones(2), persistent=False)
+
+
+def test_buffers_of_a_layer_are_global_if_they_are_saved_and_local_if_not() -> None:
+    model = ScopedModule(lambda: get_module("layer", Seen)).build()
+    assert [tuple(v.shape) for v in model.global_variables()] == [(1,)]
+    assert [tuple(v.shape) for v in model.local_variables()] == [(2,)]
+
+
+def test_collections_may_come_from_a_generator_and_must_be_names() -> None:
+    model = ScopedModule(lambda: get_variable("w", [2], collections=(name for name in ["mine", "variables"]))).build()
+    assert model.specs["w"].collections == ("mine", "variables")
+    for wrong in (5, ["mine", 5], "mine"):
+        with pytest.raises(ArgumentTypeError, match="Give a list of names"):
+            ScopedModule(lambda wrong=wrong: get_variable("w", [2], collections=wrong))()
+
+
+def passes_on(getter: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+    return getter(name, *args, **{**kwargs, "reuse": "yes"})
+
+
+def test_every_option_is_checked_whoever_gives_it() -> None:
+    with pytest.raises(ArgumentTypeError, match="persistent cannot be 'no'"):
+        ScopedModule(lambda: get_buffer("b", [2], persistent="no"))()
+    with pytest.raises(ArgumentValueError, match="reuse='yes' is not allowed"):
+        ScopedModule(lambda: get_variable("w", [2], custom_getter=passes_on))()
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float32])
+def test_a_string_is_no_initializer_with_and_without_a_dtype(dtype: torch.dtype | None) -> None:
+    with pytest.raises(InitializerError, match="'zeros' is a string, not an initializer"):
+        ScopedModule(lambda: get_variable("w", [2], dtype, "zeros"))()
+
+
+class Name(str, enum.Enum):  # noqa: UP042  # a StrEnum is shown as the string that it is
+    SCOPE = "scope"
+    WEIGHT = "weight"
+
+
+def test_a_name_from_an_enum_is_the_string_that_it_is_everywhere() -> None:
+    def forward() -> tuple[str, str]:
+        with variable_scope(Name.SCOPE) as first, variable_scope(None, Name.WEIGHT) as second:
+            get_variable(Name.WEIGHT, [1])
+        return first.original_name_scope, second.name
+
+    model = ScopedModule(forward)
+    assert model.build()() == ("scope/", "scope/weight")
+    model.variables[Name.WEIGHT] = nn.Parameter(torch.ones(1))
+    assert [(type(path), path) for path in model.variables] == [(str, "scope/weight/weight"), (str, "weight")]
+    assert model.specs["weight"].path == "weight"
+    assert type(model.specs["weight"].path) is str
+
+
+def test_a_scoped_module_in_a_layer_is_reset_by_nobody_but_itself() -> None:
+    class Layer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lazy = nn.LazyLinear(2)
+            self.inner = ScopedModule(lambda: get_variable("w", [1], initializer=nn.init.ones_)).build()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.lazy(x) * self.inner()
+
+    model = ScopedModule(lambda x: get_module("layer", Layer)(x)).build(torch.ones(1, 2))
+    layer: Any = model.variables._modules["layer"]
+    with torch.no_grad():
+        layer.inner.variables["w"].fill_(7)
+        layer.lazy.bias.fill_(7)
+    model.reset_parameters()
+    assert layer.inner.variables["w"].item() == 7
+    assert 7 not in layer.lazy.bias.tolist()
