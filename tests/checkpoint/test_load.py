@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tests.data.make_checkpoints import HERE
@@ -249,11 +250,66 @@ def test_what_does_not_fit_raises_the_whole_report_and_changes_nothing(how: str,
     assert not raised.value.report.complete
     assert str(raised.value.report) in str(raised.value)
     assert all(torch.equal(model.variables[path].detach(), value) for path, value in before.items())
+    if not raised.value.report.loaded:
+        with pytest.raises(CheckpointError, match=message) as again:
+            load_checkpoint(model, saved(tmp_path, arrays), layout=layout, strict=False)
+        assert again.value.report == raised.value.report
+        assert "strict=False" not in str(again.value)
+        return
     report = load_checkpoint(model, saved(tmp_path, arrays), layout=layout, strict=False)
     assert report.done
     assert replace(report, done=False) == raised.value.report
     for path in before:
         assert torch.equal(model.variables[path].detach(), before[path]) is (path not in report.loaded)
+
+
+def test_a_checkpoint_of_another_model_is_an_error_also_if_what_fits_would_do(tmp_path: Path) -> None:
+    model = made({"encoder/w": [2], "encoder/b": [3]})
+    with pytest.raises(CheckpointError, match="nothing was loaded") as raised:
+        load_checkpoint(model, saved(tmp_path, {"decoder/w": np.ones(2), "decoder/b": np.ones(3)}), strict=False)
+    assert "0 fit, 0 refused, 2 missing, 2 unused" in str(raised.value)
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_a_file_of_the_modules_own_state_dict_is_loaded(suffix: str, tmp_path: Path) -> None:
+    def forward() -> None:
+        get_variable("a/w", [2])
+        get_module("layer", torch.nn.Linear, 2, 2)
+
+    model, other = ScopedModule(forward, seed=0).build(), ScopedModule(forward, seed=1).build()
+    state = model.state_dict()
+    if suffix == "pt":
+        torch.save(state, tmp_path / "model.pt")
+    else:
+        save_file(dict(state), tmp_path / "model.safetensors")
+    report = load_checkpoint(other, tmp_path / f"model.{suffix}")
+    assert report.loaded.keys() == {"a/w", "layer.weight", "layer.bias"}
+    assert all(torch.equal(value, state[key]) for key, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_however_many_arrays_do_not_fit_the_nearest_are_looked_for_among_a_bounded_number(
+    strict: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each missing variable has an array that is like it, under another name."""
+    compared = 0
+
+    def close(word: str, possibilities: Any, n: int) -> list[str]:
+        nonlocal compared
+        compared += len(possibilities)
+        return [next(iter(possibilities))]
+
+    count = 5000
+    model = ScopedModule(lambda: None)
+    for number in range(count):
+        model.variables[f"encoder/layer_{number}/kernel"] = torch.nn.Parameter(torch.zeros(1))
+    model.variables.set_built(True)
+    torch.save({f"bert/layer_{number}/dense/kernel": torch.zeros(1) for number in range(count)}, tmp_path / "file.pt")
+    monkeypatch.setattr("difflib.get_close_matches", close)
+    with pytest.raises(CheckpointError, match=f"{count} missing, {count} unused") as raised:
+        load_checkpoint(model, tmp_path / "file.pt", strict=strict)
+    assert str(raised.value).count("The nearest: 'bert/layer_0/dense/kernel'.") == 50
+    assert compared <= 50 * 2000
 
 
 def test_a_damaged_array_leaves_all_variables_as_they_were(tmp_path: Path) -> None:

@@ -132,12 +132,13 @@ def test_threads_run_a_module_while_another_puts_variables_beside_its_own_and_ta
 def network_of_all_kinds(x: Tensor) -> Tensor:
     for name in "abc":
         with variable_scope(name, constraint=lambda w: w.clamp(-1, 1), regularizer=lambda w: w.square().sum()):
-            x = get_module("linear", torch.nn.Linear, 4, 4)(x * get_variable("w", [4]) + get_buffer("mean", [4]))
+            x = x * get_variable("w", [4]) + get_variable("cut", [4], partitioner=lambda shape, dtype: [2])
+            x = get_module("linear", torch.nn.Linear, 4, 4)(x + get_buffer("mean", [4]))
     return x
 
 
 def walk_over_the_collections(model: ScopedModule) -> None:
-    model.regularization_losses(), model.global_variables("b"), model.get_collection("trainable_variables")
+    model.regularization_losses(), model.global_variables(), model.get_collection("trainable_variables")
     for tensor in model.global_variables():
         model.variable_name(tensor)
 
@@ -147,6 +148,9 @@ WALKS: dict[str, Callable[[ScopedModule], object]] = {
     "apply_constraints": ScopedModule.apply_constraints,
     "collections": walk_over_the_collections,
     "deepcopy": copy.deepcopy,
+    "items": lambda model: [
+        list(each) for each in (model.variables.items(), model.variables.values(), model.variables)
+    ],
 }
 
 
@@ -170,7 +174,7 @@ def test_a_thread_walks_over_a_module_while_another_builds_it(
             model = ScopedModule(network_of_all_kinds)
             for job in pool.submit(keep_walking, model), pool.submit(build, model):
                 job.result(timeout=60)
-            assert len(model.state_dict()) == 12
+            assert len(model.state_dict()) == 18
 
 
 def holding(name: str, log: list[tuple[str, str]]) -> Generator[None, None, None]:

@@ -15,9 +15,12 @@ import torch
 
 from torchscope import (
     NoActiveModuleError,
+    NotBuiltError,
     ScopedModule,
     ScopeNestingError,
+    VariableShapeError,
     get_buffer,
+    get_module,
     get_variable,
     get_variable_scope,
     scoped,
@@ -310,6 +313,97 @@ def test_one_block_object_is_open_in_two_threads() -> None:
     for thread in threads:
         thread.join()
     assert sorted(model.variables) == ["first", "second"]
+
+
+def test_a_call_that_another_thread_leaves_while_a_getter_runs_is_over_for_good() -> None:
+    model = ScopedModule()
+    block = model.as_default()
+
+    def leave() -> None:
+        with contextlib.suppress(ScopeNestingError):
+            block.__exit__(None, None, None)
+
+    def getter(inner: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        variable = inner(name, *args, **kwargs)
+        thread = threading.Thread(target=leave)
+        thread.start()
+        thread.join()
+        return variable
+
+    block.__enter__()
+    variable_scope("a", custom_getter=getter).__enter__()
+    get_variable("w", [2])
+    for function in (get_variable_scope, lambda: get_variable("w", [2]), variable_scope("b").__enter__):
+        with pytest.raises(NoActiveModuleError):
+            function()
+    with pytest.raises(NotBuiltError):
+        model.trainable_variables()
+
+
+def loaded(*names: str) -> ScopedModule:
+    model = ScopedModule()
+    model.load_state_dict({f"variables.{name}": torch.ones(3) for name in names}, strict=False)
+    return model
+
+
+def test_a_get_of_what_was_loaded_that_fails_leaves_nothing_to_roll_back() -> None:
+    model, put = loaded("w"), torch.nn.Parameter(torch.full((4,), 7.0))
+    with pytest.raises(KeyError, match="the user's"), model.as_default():
+        with pytest.raises(VariableShapeError):
+            get_variable("w", [4])
+        model.variables["w"] = put
+        raise KeyError("the user's")
+    assert model.variables["w"] is put
+    assert model.variables.building_calls == []
+
+
+def test_what_was_deleted_since_does_not_stop_a_roll_back() -> None:
+    model = loaded("v", "w", "x")
+    with pytest.raises(KeyError, match="the user's"), model.as_default():
+        get_variable("w", [3], trainable=False)
+        get_variable("new", [3])
+        del model.variables["v"]
+        raise KeyError("the user's")
+    assert list(model.variables) == ["w", "x"]
+    assert model.variables["w"].requires_grad
+    assert model.variables.building_calls == []
+
+
+def test_an_entry_that_cannot_be_rolled_back_does_not_keep_the_others() -> None:
+    def fail() -> None:
+        raise RuntimeError("cannot be undone")
+
+    def forward() -> None:
+        get_variable("before", [1])
+        model.variables.building_calls[-1].undo.append((model.variables, None, fail))  # type: ignore[union-attr]
+        get_variable("after", [1])
+        raise KeyError("the user's")
+
+    model = ScopedModule(forward)
+    with pytest.raises(RuntimeError, match="cannot be undone") as raised:
+        model()
+    assert isinstance(raised.value.__context__, KeyError)
+    assert list(model.variables) == []
+    assert model.variables.building_calls == []
+
+
+@pytest.mark.parametrize("how", ["attribute", "get_module"])
+def test_a_module_of_torchscript_in_the_tree_is_built_around(how: str) -> None:
+    class Scripted(ScopedModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.jit.script(torch.nn.BatchNorm1d(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            layer: Any = self.layer
+            if how == "get_module":
+                layer = get_module("layer", lambda: torch.jit.script(torch.nn.BatchNorm1d(3)))
+            return layer(x) * get_variable("w", [3])
+
+    model = Scripted().build(torch.ones(2, 3))
+    assert model(torch.ones(2, 3)).shape == (2, 3)
+    layer: Any = model.layer if how == "attribute" else model.variables._modules["layer"]
+    assert layer.num_batches_tracked.item() == 1  # of the call; build() left it as it was
 
 
 # Races, made likely by threads that change places all the time

@@ -513,7 +513,6 @@ def test_variables_are_selected_by_scope_in_order_of_creation() -> None:
     assert names(model, model.local_variables("*")) == ["D/seen", "D_pre/seen", "D/deep/seen"]
     assert names(model, model.get_collection("mine", "D/*")) == ["D/frozen", "D/deep/frozen"]
     assert names(model, model.get_collection("variables", "**/w")) == ["D/w", "D_pre/w", "D/deep/w"]
-    assert model.trainable_variables("nothing") == []
     with model.as_default(), variable_scope("D") as scope:
         assert model.trainable_variables(scope) == model.trainable_variables("D")
     with pytest.raises(ArgumentTypeError, match="scope cannot be 3"):

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchscope import InvalidNameError, ScopedModule, get_variable, variable_scope
+from torchscope import ArgumentValueError, InvalidNameError, ScopedModule, get_variable, variable_scope
 from torchscope._names.paths import check, nearest, selector
 
 REFUSED = {
@@ -117,3 +117,21 @@ def test_a_scope_selects_by_path_and_not_by_prefix(scope: str) -> None:
 def test_the_nearest_path_is_found_among_many() -> None:
     paths = [f"layer_{i}/weights" for i in range(5000)]
     assert nearest("layer_4321/weight", paths)[0] == "layer_4321/weights"
+
+
+def test_of_very_many_paths_those_that_share_a_name_or_a_scope_are_looked_at() -> None:
+    many = [f"layer_{number}/kernel" for number in range(3000)]
+    assert nearest("layer_7/kernl", many) == ["layer_7/kernel"]
+    assert nearest("layer_2999/kernell", many[:-1]) == []
+    assert len(nearest("layer_70/kernel", many)) == 3
+
+
+def test_what_exists_at_the_very_path_is_selected_and_not_what_it_would_mean_as_a_glob() -> None:
+    paths = ["h[0]/w", "h0/w"]
+    assert [path for path in paths if selector("h[0]", paths)(path)] == ["h[0]/w"]
+    assert [path for path in paths if selector("h[0]", paths[1:])(path)] == ["h0/w"]
+
+
+def test_a_glob_that_is_none_is_refused() -> None:
+    with pytest.raises(ArgumentValueError, match="It is no glob"):
+        selector("[z-a]")

@@ -59,7 +59,7 @@ def test_a_parameter_of_a_layer_is_put_into_a_collection_as_any_variable() -> No
     model.add_to_collection("slow", weight)
     model.add_to_collection("slow", weight)
     assert [each is weight for each in model.get_collection("slow")] == [True]
-    assert model.get_collection("slow", "elsewhere") == []
+    assert model.get_collection("slow", "layer") == model.get_collection("slow")
 
 
 class Seen(nn.Module):
@@ -139,3 +139,47 @@ def test_a_scoped_module_in_a_layer_is_reset_by_nobody_but_itself() -> None:
     model.reset_parameters()
     assert layer.inner.variables["w"].item() == 7
     assert 7 not in layer.lazy.bias.tolist()
+
+
+SELECTIONS = {
+    "trainable_variables": ScopedModule.trainable_variables,
+    "global_variables": ScopedModule.global_variables,
+    "local_variables": ScopedModule.local_variables,
+    "regularization_losses": ScopedModule.regularization_losses,
+    "get_collection": lambda model, scope: model.get_collection("variables", scope),
+}
+
+
+def gan() -> None:
+    for name in ("generator", "judge"):
+        with variable_scope(name), variable_scope("dense"):
+            get_variable("kernel", [2])
+
+
+@pytest.mark.parametrize("select", SELECTIONS.values(), ids=SELECTIONS)
+@pytest.mark.parametrize("scope", ["genrator", "generator/dens", "gen", "**/kernal", "generator/dense/kernel/w"])
+def test_a_selection_of_nothing_is_an_error_with_the_nearest_paths(select: Any, scope: str) -> None:
+    model = ScopedModule(gan).build()
+    with pytest.raises(ArgumentValueError) as raised:
+        select(model, scope)
+    said = str(raised.value)
+    assert said.startswith(f"scope={scope!r} is not allowed here.")
+    assert f"It selects none of the 2 variables of {model.variables.owner}." in said
+    if scope != "gen":  # too short to be near anything
+        assert "The nearest: 'generator" in said or "/kernel" in said
+
+
+@pytest.mark.parametrize("select", SELECTIONS.values(), ids=SELECTIONS)
+@pytest.mark.parametrize(
+    "scope", [None, "", "generator", "generator/", "**/kernel", "generator/dense/kernel", "*/dense"]
+)
+def test_a_selection_of_something_is_none_even_if_nothing_of_it_is_in_the_collection(select: Any, scope: str) -> None:
+    select(ScopedModule(gan).build(), scope)
+
+
+def test_a_scope_without_variables_is_a_selection_of_nothing_too() -> None:
+    model = ScopedModule(gan).build()
+    with model.as_default(), variable_scope("empty") as scope:
+        assert scope.trainable_variables() == []  # as in TensorFlow: what is below the scope that is open
+        with pytest.raises(ArgumentValueError, match="scope='empty'"):
+            model.trainable_variables(scope)

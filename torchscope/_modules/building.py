@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -62,9 +63,9 @@ def finish(call: Call) -> None:
             _own_what_was_got(call)
             if call.sets_built and not store.built:
                 before = store.existing()
-                store.put_in_order(order)
+                if store.put_in_order(order):
+                    call.undo.append((store, None, functools.partial(store.put_in_order, before)))
                 store.set_built(True)
-                call.undo.append((store, None, lambda: store.put_in_order(before)))
                 call.undo.append((store, None, lambda: store.set_built(False)))
         if around is not None and around.undo is not None:
             around.undo += call.undo
@@ -81,25 +82,36 @@ def _own_what_was_got(call: Call) -> None:
 def roll_back(call: Call) -> None:
     """Take back what a failed call created, newest first, but not what a call that completed has got since.
 
-    What another building call has got since, and has not completed, becomes that call's to take back.
+    What another building call has got since, and has not completed, becomes that call's to take back. An entry that
+    fails does not keep the others from being taken back.
     """
     assert call.undo is not None
+    failed: BaseException | None = None
     while True:
         with call.store.lock:
             if not call.undo:
                 # Only now: until here, a call that completes has to be able to say in `kept` what it got.
                 call.store.building_calls.remove(call)
                 call.undo = None
-                return
+                break
             store, path, undo = call.undo.pop()
-        with store.lock:
-            if any(store is of and path in got for of, got in call.kept):
-                continue
-            heirs = [other for other in store.building_calls if other is not call and path in other.got]
-            if heirs and heirs[0].undo is not None:
-                heirs[0].undo.append((store, path, undo))
-            else:
-                take_back(store, path, undo)
+        try:
+            _roll_back_one(call, store, path, undo)
+        except BaseException as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+def _roll_back_one(call: Call, store: VariableStore, path: str | None, undo: Callable[[], object] | None) -> None:
+    with store.lock:
+        if any(store is of and path in got for of, got in call.kept):
+            return
+        heirs = [other for other in store.building_calls if other is not call and path in other.got]
+        if heirs and heirs[0].undo is not None:
+            heirs[0].undo.append((store, path, undo))
+        else:
+            take_back(store, path, undo)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any, Self
 
 import torch
@@ -23,6 +22,7 @@ from .._variables.spec import (
     LOCAL_VARIABLES,
     REGULARIZATION_LOSSES,
     TRAINABLE_VARIABLES,
+    SpecsView,
     VariableSpec,
 )
 from .._variables.store import VariableStore
@@ -212,7 +212,7 @@ class ScopedModule(Root):
         >>> ScopedModule(lambda: get_variable("w", [3])).build().specs["w"].shape
         (3,)
         """
-        return MappingProxyType(self.variables.specs)
+        return SpecsView(self.variables)
 
     def variable_name(self, variable: Tensor) -> str:
         """The path of a variable of this module, by identity.
@@ -248,6 +248,7 @@ class ScopedModule(Root):
 
         Raises:
             NotBuiltError: as :meth:`parameters`, outside of a call.
+            ArgumentValueError: ``scope`` selects nothing; the message has the nearest paths.
         """
         if running(self) is None:
             self._refuse_unbuilt()
@@ -296,6 +297,7 @@ class ScopedModule(Root):
         """
         call = running(self)
         loose = self.variables.collected if call is None else call.collected or {}
+        collections.refuse_nothing(self.variables, _path(scope), loose)
         return collections.collection(self.variables, name, _path(scope), loose)
 
     def add_to_collection(self, name: str, value: object) -> None:

@@ -71,11 +71,12 @@ class NameEntry:
     __slots__ = ("_got_before", "_previous", "asked", "manager", "within")
 
     _parent = None  # it opened no variable scope
+    _previous: Event | None
+    _got_before: int
 
     def __init__(self, asked: str | None, within: Entered, call: Order, manager: object = None) -> None:
         self.asked, self.within, self.manager = asked, within, manager
-        self._previous, self._got_before = call.last, len(call.got)
-        call.last = self
+        _append(self, call)
 
 
 class NameExit:
@@ -84,11 +85,18 @@ class NameExit:
     __slots__ = ("_got_before", "_previous", "entry")
 
     _parent = None
+    _previous: Event | None
+    _got_before: int
 
     def __init__(self, entry: NameEntry, call: Order) -> None:
         self.entry = entry
-        self._previous, self._got_before = call.last, len(call.got)
-        call.last = self
+        _append(self, call)
+
+
+def _append(event: NameEntry | NameExit, call: Order) -> None:
+    event._previous, event._got_before = call.last, len(call.got)
+    if call.last is not None:  # a call that another thread has left takes no more events
+        call.last = event
 
 
 Event = Entered | NameEntry | NameExit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from ..errors import ArgumentValueError, InvalidNameError
 
@@ -107,18 +107,46 @@ def _glob_class(characters: str) -> str:
     return f"(?!/)[{'^' if negated else ''}{escaped}]"
 
 
-def nearest(path: str, existing: Iterable[str], most: int = 3) -> list[str]:
-    """The existing paths that ``path`` may have been meant to be, best first.
+def scopes_of(path: str) -> list[str]:
+    """The scopes that a path lies in, from the outside.
 
-    >>> nearest("conv1/weigths", ["conv1/weights", "conv2/biases"])
-    ['conv1/weights']
+    >>> scopes_of("a/b/w"), scopes_of("w")
+    (['a', 'a/b'], [])
+    """
+    return [path[:end] for end, character in enumerate(path) if character == "/"]
+
+
+def refuse_nothing(scope: str, existing: Collection[str], owner: str, argument: str = "scope") -> None:
+    """Refuse a path or a glob that selects nothing: who trains, freezes or loads by it would do nothing in silence.
+
+    Raises:
+        ArgumentValueError: none of ``existing`` is selected; the message has the nearest.
+    """
+    if scope and not any(map(selector(scope, existing), existing)):
+        scopes = dict.fromkeys(scope for path in existing for scope in scopes_of(path))
+        near = say_nearest(scope.replace("**/", "").replace("*", ""), (*scopes, *existing))
+        raise ArgumentValueError.of(
+            argument, scope, f"It selects none of the {len(existing)} variables of {owner}. {near}"
+        )
+
+
+def nearest(path: str, existing: Iterable[str], most: int = 3) -> list[str]:
+    """The existing paths that ``path`` may have been meant to be, best first: all of it is alike, or the last name.
+
+    >>> nearest("conv1/weigths", ["conv1/weights", "conv2/biases"]), nearest("wieghts", ["a/b/c/d/conv1/weights"])
+    (['conv1/weights'], ['a/b/c/d/conv1/weights'])
     """
     paths = list(existing)
+    parent, _, last = path.rpartition("/")
     if len(paths) > 2000:  # difflib is quadratic in the length of a path: look at the likely ones only
-        last = path.rpartition("/")[2]
-        parent = path.rpartition("/")[0]
         paths = [p for p in paths if p.endswith(last) or p.startswith(parent + "/")][:2000]
-    return difflib.get_close_matches(path, paths, n=most)
+    near = difflib.get_close_matches(path, paths, n=most)
+    if not near:
+        by_name: dict[str, str] = {}
+        for each in paths:
+            by_name.setdefault(each.rpartition("/")[2], each)
+        near = [by_name[name] for name in difflib.get_close_matches(last, by_name, n=most)]
+    return near
 
 
 def say_nearest(path: str, existing: Iterable[str]) -> str:

@@ -121,7 +121,7 @@ class Call:
     @property
     def is_over(self) -> bool:
         """Whether it was left."""
-        return self.last is None
+        return self.scope is _ENDED  # type: ignore[comparison-overlap]
 
     def end(self) -> None:
         """Let the call forget its scopes, which know the call: nothing is left for the garbage collector.

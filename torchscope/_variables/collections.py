@@ -41,6 +41,14 @@ def _belongs(name: str, tensor: Tensor, saved: bool) -> bool:
     return name == (GLOBAL_VARIABLES if saved else LOCAL_VARIABLES)
 
 
+def refuse_nothing(store: VariableStore, scope: str, collected: Collected) -> None:
+    """Refuse a ``scope`` that selects neither a variable nor anything that was added to a collection."""
+    if scope:
+        added = {where for values in collected.values() for where, _ in values}
+        layers = [path for path, _, _ in in_modules(store)]
+        paths.refuse_nothing(scope, list(dict.fromkeys((*store.existing(), *layers, *added))), store.owner)
+
+
 def tag(store: VariableStore, name: str, value: object) -> Callable[[], None] | None:
     """Put a variable into a collection for good; returns how to undo that, or ``None`` if it is no variable."""
     if not isinstance(value, Tensor):

@@ -200,8 +200,8 @@ def tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def held_by(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The parameters and buffers that one module holds itself, also if it is the store of one that is not built."""
-    # dict's own copy: that of a module that is not built refuses to be listed
-    parameters: dict[str, nn.Parameter | None] = dict.copy(module._parameters)
-    for name, tensor in (*parameters.items(), *module._buffers.copy().items()):
+    unbuilt = isinstance(module._parameters, UnbuiltParameters)  # it is empty, and says so to whoever lists it
+    parameters = () if unbuilt else tuple(module._parameters.items())
+    for name, tensor in (*parameters, *module._buffers.items()):
         if tensor is not None:
             yield name, tensor

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from torch import Tensor, nn
 
@@ -13,6 +13,8 @@ from .._names import paths
 from ..errors import NotBuiltError, VariableKindError
 from .path_tree import PathNode
 from .spec import Kind, Specs, VariableSpec
+
+T = TypeVar("T")
 
 
 class UnbuiltParameters(dict[str, Tensor | None]):
@@ -127,18 +129,27 @@ class PathParameterDict(nn.ParameterDict):
         if not self.specs and not self.module_made_at and not self.built:
             self._make_unlistable()
 
-    def put_in_order(self, order: Iterable[str]) -> None:
-        """Let these paths come first, in this order."""
-        before = dict.fromkeys(self.existing())
-        after = dict.fromkeys([*(path for path in order if path in before), *before])
-        if list(after) == list(before):
-            return
+    def put_in_order(self, order: Iterable[str]) -> bool:
+        """Let these paths come first, in this order; ``False`` if they do already.
+
+        Other dicts take the place of those that other threads may walk over.
+        """
+        places = {path: place for place, path in enumerate(order)}
+
+        def place(path: str) -> int:
+            return places.get(path, len(places))
+
+        def in_order(entries: dict[str, T]) -> dict[str, T]:
+            return {path: entries[path] for path in sorted(entries, key=place)}
+
+        held = (self.specs, self.module_made_at, self._parameters, self._buffers)
+        if all(list(entries) == sorted(entries, key=place) for entries in held):
+            return False
         self._clear_tree()
-        held: list[dict[str, Any]] = [self.specs, self.module_made_at, self._buffers, self._modules, self._parameters]
-        for entries in held:
-            for path in after:
-                if path in entries:
-                    entries[path] = entries.pop(path)
+        self._parameters, self._buffers = in_order(self._parameters), in_order(self._buffers)
+        self._modules, self.module_made_at = in_order(self._modules), in_order(self.module_made_at)
+        self.specs = self._keys = Specs(in_order(self.specs))  # type: ignore[assignment]
+        return True
 
     def _make_listable(self) -> None:
         if isinstance(self._parameters, UnbuiltParameters):
@@ -152,13 +163,24 @@ class PathParameterDict(nn.ParameterDict):
         if tree is not None:  # a call that is running may be in it
             tree.clear()
 
-    # The mapping: the base does the rest with these three
+    # The mapping: the base does the rest with these
 
     def __getitem__(self, key: str) -> Any:
         tensor = self.find(key)
         if tensor is None:
             raise KeyError(key)
         return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self.specs))
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Each path with its tensor, of those that there are now; others may come and go meanwhile."""
+        return ((path, tensor) for path in self if (tensor := self.find(path)) is not None)
+
+    def values(self) -> Iterator[Any]:
+        """Each tensor, likewise."""
+        return (tensor for _, tensor in self.items())
 
     def __setitem__(self, key: str, value: object) -> None:
         """Put a tensor in by hand; what is no parameter becomes one, as in an ``nn.ParameterDict``."""

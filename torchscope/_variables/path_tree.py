@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from .._names.paths import prefix_of
-from .spec import VariableSpec
+from .spec import HasSpecs, VariableSpec
 
 _NO_SCOPES: dict[str, PathNode] = {}  # shared by all nodes that have none
 _NO_NAMES: dict[str, int] = {}
@@ -95,12 +94,6 @@ def _numbers(names: tuple[str, ...]) -> dict[str, int]:
 _shared_numbers = functools.lru_cache(_numbers)  # most scopes have the names of other scopes
 
 
-class Declarations(Protocol):
-    """A store, as far as its declarations go."""
-
-    specs: dict[str, VariableSpec]
-
-
 class TracedNode:
     """Stands for a node, its tables and a declaration while ``torch.compile`` traces.
 
@@ -108,7 +101,7 @@ class TracedNode:
     step and for each declared shape.
     """
 
-    def __init__(self, path: str, parameters: Mapping[str, Tensor | None], store: Declarations) -> None:
+    def __init__(self, path: str, parameters: Mapping[str, Tensor | None], store: HasSpecs) -> None:
         self.path = path
         self._parameters = parameters
         self._store = store  # not its specs: the compiler would check every key

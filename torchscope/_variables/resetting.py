@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -34,7 +32,9 @@ def reset(store: VariableStore) -> None:
             else:
                 fill(variable.detach(), spec.path, spec.initializer, store.seed)
         for path in list(store.module_made_at):
-            _reset_module(store, path, cast(nn.Module, store._modules[path]))
+            module = store._modules.get(path)
+            if module is not None:  # another thread may have taken it back meanwhile
+                _reset_module(store, path, module)
 
 
 def _reset_module(store: VariableStore, path: str, module: nn.Module) -> None:

@@ -8,9 +8,9 @@ import functools
 import io
 import pickle
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -118,6 +118,31 @@ class Specs(dict[str, VariableSpec]):
     def copy(self) -> Specs:
         """Another one with the same declarations."""
         return Specs(self)
+
+
+class SpecsView(Mapping[str, VariableSpec]):
+    """The declarations of a store, to look at: those that there are now, also while others come and go."""
+
+    def __init__(self, store: HasSpecs) -> None:
+        self._store = store
+
+    def __getitem__(self, path: str) -> VariableSpec:
+        return self._store.specs[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._store.specs))
+
+    def __len__(self) -> int:
+        return len(self._store.specs)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} declarations: {', '.join(self)}>"
+
+
+class HasSpecs(Protocol):
+    """A store, as far as its declarations go."""
+
+    specs: dict[str, VariableSpec]
 
 
 @functools.lru_cache

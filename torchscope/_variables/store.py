@@ -21,7 +21,7 @@ from .tracing import refuse, refuse_missing, tracer
 
 # One entry for each thing that a failed call takes back: its store, the path (``None`` if it is no variable), and how
 # (``None``: drop the path). A new variable is one small tuple, because the garbage collector walks through all of them.
-Undo = list[tuple["VariableStore", str | None, Callable[[], None] | None]]
+Undo = list[tuple["VariableStore", str | None, Callable[[], object] | None]]
 
 
 Collected = dict[str, list[tuple[str, object]]]  # collection -> the scope where a value was added, and the value
@@ -233,11 +233,16 @@ class VariableStore(ModuleTreeDict):
         """Declare in full what a file gave."""
         if self.is_replica:
             self._refuse_to_create(call, spec.path)
+        roll_back = self._snapshot(spec, tensor)
+        try:
+            declared, full = complete(self, request, spec, tensor)
+            self.put(declared, full)
+            self.provisional.pop(spec.path, None)
+        except BaseException:
+            roll_back()
+            raise
         if call.undo is not None:
-            call.undo.append((self, spec.path, self._snapshot(spec, tensor)))
-        declared, full = complete(self, request, spec, tensor)
-        self.put(declared, full)
-        self.provisional.pop(spec.path, None)
+            call.undo.append((self, spec.path, roll_back))
         return full
 
     def _snapshot(self, spec: VariableSpec, tensor: Tensor) -> Callable[[], None]:
@@ -250,7 +255,8 @@ class VariableStore(ModuleTreeDict):
             self.put(spec, tensor.requires_grad_(requires_grad))
             self.provisional[spec.path] = origin
             for path in order:  # the buffer that is a parameter again goes back to its place
-                self._parameters[path] = self._parameters.pop(path)
+                if path in self._parameters:
+                    self._parameters[path] = self._parameters.pop(path)
 
         return roll_back
 
@@ -258,10 +264,12 @@ class VariableStore(ModuleTreeDict):
         state = super().__getstate__()
         state.update(building=0, settled=state["built"])
         state.update(building_calls=[], first_values=[], collected={}, path_of_id={})
+        with self.lock:
+            state["parts"], state["tagged"] = self.parts.copy(), {name: [*paths] for name, paths in self.tagged.items()}
         return state
 
 
-def take_back(store: VariableStore, path: str | None, undo: Callable[[], None] | None) -> None:
+def take_back(store: VariableStore, path: str | None, undo: Callable[[], object] | None) -> None:
     """Undo one entry of an :data:`Undo`."""
     if undo is not None:
         undo()

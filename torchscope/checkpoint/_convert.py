@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from types import ModuleType
 
 from torch import Tensor
 
@@ -46,7 +46,7 @@ def write_safetensors(
         raise ArgumentValueError.of("destination", destination, "Give a path that ends in .safetensors.")
     if not os.path.isdir(folder):
         raise ArgumentValueError.of("destination", destination, f"There is no folder '{folder}'.")
-    files: Any = need("safetensors.torch", "checkpoint", "Writing .safetensors files")
+    files = need("safetensors.torch", "checkpoint", "Writing .safetensors files")
     saved = open(source)
     names, dropped = renamed(saved, rename)
     targets = mapped(names, assignment_map) if assignment_map else {name: name for name in names}
@@ -77,7 +77,7 @@ def _refuse_what_it_cannot_hold(file: str, name: str, entry: Entry) -> None:
         raise CheckpointError.of(file, problem, "Leave it out by --drop.", entry=entry.path)
 
 
-def _replace(files: Any, tensors: dict[str, Tensor], destination: str, folder: str) -> None:
+def _replace(files: ModuleType, tensors: dict[str, Tensor], destination: str, folder: str) -> None:
     """Write beside the destination and move it there: never a file that is half written."""
     handle, beside = tempfile.mkstemp(suffix=".safetensors", dir=folder)
     os.close(handle)

@@ -10,6 +10,7 @@ from .._variables.store import VariableStore
 from ..errors import InvalidNameError
 from ._entry import Entry, dtype_name
 from ._layout import RULES, Rules, Shape, fitting, has_gates, undecided
+from ._roles import is_ours
 from ._targets import Target
 
 
@@ -19,7 +20,7 @@ def rule_for(
     """The rule by which an array becomes a variable, and how it does in words; or ``None``, and why it cannot."""
     if entry.dtype is bytes:
         return None, "it holds strings"
-    asked = rules.asked(path)
+    asked = rules.asked(path) or ("same" if is_ours(entry.path) else None)
     if target is None and path in store.module_made_at:
         return None, "a module that get_module made lives there"
     if target is None:

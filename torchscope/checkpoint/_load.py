@@ -50,7 +50,8 @@ def load_checkpoint(
 
     Args:
         module: the module, not sharded yet.
-        path: whatever :func:`open` takes, or what it returned.
+        path: whatever :func:`open` takes, or what it returned; also a file of this module's own ``state_dict``, whose
+            keys are ``variables.<path>``.
         assignment_map: from names or scopes of the checkpoint to those of the module, as in TensorFlow's
             ``init_from_checkpoint``: ``{"old/scope/": "new/scope/", "w": "a/w", "/": "tower/"}``, the trailing slash as
             you like. Only what it names is loaded. By default names are the same on both sides, and all are loaded.
@@ -58,7 +59,7 @@ def load_checkpoint(
             before anything else: ``{"weights$": "kernel"}``. ``None`` in its place leaves out the arrays with such a
             name.
         strict: raise if a variable is left without an array, an array without a variable, or one does not fit.
-            ``False`` loads what fits and reports the rest.
+            ``False`` loads what fits and reports the rest; if nothing fits, it raises too.
         prefer_ema: take ``<name>/ExponentialMovingAverage`` where there is one, instead of ``<name>``.
         layout: the order of axes, as the name of a rule for all, or patterns of the module's paths with a rule each
             (``*`` within a segment, ``**`` across; of several that select a path the last one decides). ``"same"``
@@ -76,8 +77,8 @@ def load_checkpoint(
         What was done with each variable and array.
 
     Raises:
-        CheckpointError: strict, and something does not fit: the message is the whole report, ``error.report`` is it. Or
-            the file is damaged. The module is then as it was.
+        CheckpointError: strict, and something does not fit, or nothing does: the message is the whole report, and
+            ``error.report`` is it. Or the file is damaged. The module is then as it was.
         ArgumentValueError: ``assignment_map`` or ``layout`` names what is not there; no such rule; ``rename`` makes
             two names one.
     """
@@ -97,7 +98,8 @@ def load_checkpoint(
     steps, report = _planned(store, saved, names, targets, found.of, Rules(layout, found.of), bool(prefer_ema))
     report.skipped.update(dict.fromkeys(left_out, "left out by rename"))
     _account_for_the_rest(report, names, found, bool(prefer_ema))
-    if strict and not (report.complete and (report.loaded or store.built)):
+    loads_nothing = not report.loaded and bool(targets or found.of)
+    if loads_nothing or (strict and not (report.complete and (report.loaded or store.built))):
         error = CheckpointError.of(
             saved.file, "it does not fit the module, and nothing was loaded", f"{report}\n{_how_to_mend(report)}"
         )
@@ -159,4 +161,6 @@ def _how_to_mend(report: LoadReport) -> str:
         ways.append("rename= and assignment_map= match names")
     if report.refused:
         ways.append("layout= says the order of axes")
+    if not report.loaded:  # strict=False would load nothing either
+        return f"{' and '.join(ways) or 'The file has no array for a variable'}."
     return f"{', '.join(ways)}, and strict=False loads what fits."

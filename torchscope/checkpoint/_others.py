@@ -19,7 +19,7 @@ Found = Iterator[tuple[str, Entry]]
 
 def npz(file: str) -> Found:
     """The arrays of a file that ``numpy.savez`` wrote."""
-    numpy: Any = need("numpy", "checkpoint", "Reading .npz files")
+    numpy = need("numpy", "checkpoint", "Reading .npz files")
 
     def read(member: zipfile.ZipInfo, name: str) -> Any:
         with _trouble(file, name), archive.open(member) as held:
@@ -47,7 +47,7 @@ def npz(file: str) -> Found:
 
 def safetensors(file: str) -> Found:
     """The tensors of a safetensors file."""
-    package: Any = need("safetensors", "checkpoint", "Reading .safetensors files")
+    package = need("safetensors", "checkpoint", "Reading .safetensors files")
 
     def read(name: str) -> Any:
         with _trouble(file, name):

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from .._names.paths import say_nearest
 from .._table import as_text
 
+_MOST_HINTS = 50  # missing variables that are told their nearest arrays: each is compared with all that are unused
+
 
 @dataclass
 class LoadReport:
     """What :func:`load_checkpoint` did, or would have done; ``str(report)`` is a table.
 
-    Where nothing was loaded, the table has what is in the way and only counts the rest.
+    Where nothing was loaded, the table has what is in the way and only counts the rest. The first 50 missing variables
+    have the nearest names among the unused arrays beside them.
 
     Attributes:
         loaded: variable -> (the array that it was loaded from, how it was converted: ``""`` if not at all).
@@ -44,8 +47,9 @@ class LoadReport:
         )
         unused = {self.renamed.get(array, array): array for array in self.unused}
         rows = [("refused", path, f"<- {name}", why) for path, (name, why) in self.refused.items()]
-        near = {path: say_nearest(path, unused) for path in self.missing}
-        rows += [("missing", path, "", f"no array is for it. {near[path]}".rstrip()) for path in self.missing]
+        for number, path in enumerate(self.missing):
+            near = say_nearest(path, unused) if number < _MOST_HINTS else ""
+            rows.append(("missing", path, "", f"no array is for it. {near}".rstrip()))
         for name, array in unused.items():
             was = f", by the name '{name}'" if name != array else ""
             rows.append(("unused", "", f"   {array}", f"it is for no variable{was}"))

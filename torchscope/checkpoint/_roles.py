@@ -6,6 +6,7 @@ import re
 
 AVERAGE = "/ExponentialMovingAverage"
 _ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
+_STATE = "variables."
 _ROLES = {
     "a slot of an optimizer": re.compile(
         r"/\.OPTIMIZER_SLOT/|/(Momentum|Adam|AdamW|LAMB|RMSProp|Adagrad|Adadelta|Ftrl|AdaMax|Nadam|Adafactor"
@@ -20,8 +21,13 @@ _ROLES = {
 
 
 def variable_name(name: str) -> str:
-    """The name without what ``tf.train.Checkpoint`` puts behind each."""
-    return name.removesuffix(_ATTRIBUTE)
+    """The name without what ``tf.train.Checkpoint`` puts behind, and a ``state_dict`` of ours before each."""
+    return name.removesuffix(_ATTRIBUTE).removeprefix(_STATE)
+
+
+def is_ours(name: str) -> bool:
+    """Whether an array is of a ``state_dict`` of a ScopedModule: then it is in the module's own order of axes."""
+    return name.startswith(_STATE)
 
 
 def role(name: str) -> str | None:
