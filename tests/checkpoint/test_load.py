@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -588,18 +591,27 @@ def test_an_interrupt_while_it_writes_leaves_nothing_half_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = made({"a": [2], "b": [2]})
-    written = []
+    written: list[str] = []
 
     def write(rule: str, value: Tensor, into: Tensor) -> None:
         written.append(rule)
-        if len(written) == 2:
-            raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)  # the main thread has time to notice
         into.copy_(value)
 
     monkeypatch.setattr(_write, "write", write)
     with pytest.raises(KeyboardInterrupt):
         load_checkpoint(model, saved(tmp_path, {"a": np.ones(2), "b": np.ones(2)}))
     assert [v.tolist() for v in model.variables.values()] == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_an_expanded_tensor_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    model = made({"a": [2], "b": [2]})
+    before = model.variables["a"].tolist()
+    model.variables["b"] = nn.Parameter(torch.zeros(1).expand(2))
+    with pytest.raises(CheckpointError, match="the variable is an expanded tensor"):
+        load_checkpoint(model, saved(tmp_path, {"a": np.ones(2), "b": np.ones(2)}))
+    assert model.variables["a"].tolist() == before
 
 
 def test_a_variable_in_parts_of_which_one_is_computed_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +29,9 @@ def start(call: Call, *, sets_built: bool) -> None:
         return
     call.sets_built = sets_built
     call.joins = _call_around(call)
-    call.undo = []
     call.kept = []
     call.order = {}
+    call.undo = []  # from here on, who fails rolls back
     call.parameters = _NO_PARAMETERS
     call.tree = call.tree or OUTSIDE
     with call.store.lock:
@@ -55,18 +55,18 @@ def finish(call: Call) -> None:
     assert call.undo is not None
     store, around = call.store, call.joins
     with store.lock:
-        store.building_calls.remove(call)
+        if call in store.building_calls:
+            store.building_calls.remove(call)
         order = {**call.order, **call.got}
         if around is not None and around.store is store:
             around.order.update(order)
         else:
             _own_what_was_got(call)
             if call.sets_built and not store.built:
-                before = store.existing()
-                if store.put_in_order(order):
-                    call.undo.append((store, None, functools.partial(store.put_in_order, before)))
-                store.set_built(True)
+                call.undo.append((store, None, functools.partial(store.put_in_order, store.existing())))
+                store.put_in_order(order)
                 call.undo.append((store, None, lambda: store.set_built(False)))
+                store.set_built(True)
         if around is not None and around.undo is not None:
             around.undo += call.undo
             around.kept += call.kept
@@ -91,7 +91,8 @@ def roll_back(call: Call) -> None:
         with call.store.lock:
             if not call.undo:
                 # Only now: until here, a call that completes has to be able to say in `kept` what it got.
-                call.store.building_calls.remove(call)
+                if call in call.store.building_calls:  # an interrupt may have come before it was put there
+                    call.store.building_calls.remove(call)
                 call.undo = None
                 break
             store, path, undo = call.undo.pop()
@@ -123,29 +124,38 @@ def state_kept(root: nn.Module) -> Iterator[None]:
     takes the snapshots of the earlier ones for its own: they are from before any dry run.
     """
     stores = {name: module for name, module in root.named_modules() if isinstance(module, VariableStore)}
-    first: dict[str, dict[str, Tensor]] = {}
-    for name, store in stores.items():
-        with store.lock:
-            first[name] = {path: value for values in store.first_values for path, value in values.items()}
-            store.first_values.append(first[name])
-    before = {name: state.detach().clone() for name, state in _state(root)}
-    for name, values in first.items():
-        for key, value in before.items():
-            if key.startswith(name + "."):
-                values.setdefault(key.removeprefix(name + "."), value)
-    try:
-        yield
-    finally:
+    first: dict[str, dict[str, Tensor]] = {name: {} for name in stores}
+    before: dict[str, Tensor] = {}
+    with ExitStack() as at_the_end:  # what is to be put back is noted before it is changed
+        at_the_end.callback(_forget, stores, first)  # last: a build that starts before this takes these snapshots over
         for name, store in stores.items():
             with store.lock:
-                before.update({f"{name}.{path}": value for path, value in first[name].items()})
-        _write_back(root, before)
-        for name, store in stores.items():  # only now: a build that starts before this takes these snapshots over
-            with store.lock:
-                store.first_values = [values for values in store.first_values if values is not first[name]]
+                first[name].update((path, value) for values in store.first_values for path, value in values.items())
+                store.first_values.append(first[name])
+        at_the_end.callback(_write_back, root, stores, first, before)
+        before.update((name, state.detach().clone()) for name, state in _state(root))
+        for name, values in first.items():
+            for key, value in before.items():
+                if key.startswith(name + "."):
+                    values.setdefault(key.removeprefix(name + "."), value)
+        yield
 
 
-def _write_back(root: nn.Module, before: dict[str, Tensor]) -> None:
+def _forget(stores: dict[str, VariableStore], first: dict[str, dict[str, Tensor]]) -> None:
+    for name, store in stores.items():
+        with store.lock:
+            store.first_values = [values for values in store.first_values if values is not first[name]]
+
+
+def _write_back(
+    root: nn.Module,
+    stores: dict[str, VariableStore],
+    first: dict[str, dict[str, Tensor]],
+    before: dict[str, Tensor],
+) -> None:
+    for name, store in stores.items():
+        with store.lock:
+            before.update({f"{name}.{path}": value for path, value in first[name].items()})
     with torch.no_grad():
         for name, state in _state(root):
             kept = before.get(name)

@@ -37,10 +37,10 @@ def run(
     """One call: an empty scope, the function, and the caller's scope back."""
     store = cast(VariableStore, root._modules["variables"])
     call = Call(root, store, outer)
-    if not store.settled:
-        building.start(call, sets_built=True)
-    base = open_base(call)
     try:
+        if not store.settled:
+            building.start(call, sets_built=True)
+        base = open_base(call)
         if store._forward_pre_hooks:
             store.run_pre_hooks()
         result = function(root, *args, **kwargs)

@@ -136,13 +136,9 @@ class ScopedModule(Root):
         Raises:
             ScopeError: whatever the call raises; the module is then as it was before.
         """
-        self.variables.set_building(+1)
-        try:
-            with state_kept(self), torch.no_grad():
-                # a call around the call: hooks that fail undo it too
-                run(self, thread.call, type(self).__call__, args, kwargs)
-        finally:
-            self.variables.set_building(-1)
+        with self.variables.open_for_building(), state_kept(self), torch.no_grad():
+            # A call around the call: if a hook of the module fails, that is rolled back too.
+            run(self, thread.call, type(self).__call__, args, kwargs)
         return self
 
     @contextmanager
@@ -160,12 +156,9 @@ class ScopedModule(Root):
         >>> list(model.variables)
         ['a', 'b']
         """
-        self.variables.set_building(+1)
         self.variables.made_strictly = False
-        try:
+        with self.variables.open_for_building():
             yield self
-        finally:
-            self.variables.set_building(-1)
 
     def as_default(self) -> AsDefault:
         """Own the variables that are got in a ``with`` block: a call without a forward.

@@ -97,9 +97,9 @@ def _create(scope: VariableScope, path: str, make: _Maker) -> nn.Module:
     call, store = scope._call, scope._call.store
     device = scope._settings.device if scope._settings.device is not None else store.device
     module = make(path, store.seed, device)
+    store.note_created(call, path, {f"{path}.{name}": tensor for name, tensor in tensors_of(module)})
     store.makers[path] = make
     store.put_module(path, module, caller())
-    store.note_created(call, path, {f"{path}.{name}": tensor for name, tensor in tensors_of(module)})
     return module
 
 

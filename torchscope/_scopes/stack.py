@@ -37,7 +37,7 @@ def push(call: Call, base: VariableScope) -> None:
 def pop(call: Call) -> None:
     """Give the caller's call back, however this one ended."""
     if call.profiled:  # ranges of scopes that were left open
-        scope: VariableScope | None = call.scope
+        scope: VariableScope | None = getattr(call, "scope", None)  # an interrupt may have come before it was pushed
         while scope is not None:
             scope._end_range()
             scope = scope._parent

@@ -25,9 +25,6 @@ class _Creating(threading.local):
     def __init__(self) -> None:
         self.depth = 0
 
-    def done(self) -> None:
-        self.depth -= 1
-
 
 creating = _Creating()
 _global_generator = threading.RLock()
@@ -41,9 +38,9 @@ def plain_mode() -> Iterator[None]:
 
     ``name_ops`` gives no names to what runs in it.
     """
-    creating.depth += 1
     with ExitStack() as modes:
-        modes.callback(creating.done)
+        modes.callback(setattr, creating, "depth", creating.depth)
+        creating.depth += 1
         modes.enter_context(torch.inference_mode(False))
         modes.enter_context(torch.no_grad())
         accelerator = torch.accelerator.current_accelerator()
@@ -152,8 +149,8 @@ def _global_stream(stream: int) -> Iterator[None]:
     """Set torch's own generator, that of the CPU, to the start of a stream in the block."""
     with _global_generator, torch.device("cpu"):
         state = torch.default_generator.get_state()
-        torch.default_generator.manual_seed(stream)
         try:
+            torch.default_generator.manual_seed(stream)
             yield
         finally:
             torch.default_generator.set_state(state)

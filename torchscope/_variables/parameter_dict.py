@@ -35,20 +35,17 @@ class UnbuiltParameters(dict[str, Tensor | None]):
         return UnbuiltParameters, (self.owner,)
 
 
-class Lock:
-    """A re-entrant lock that can be copied and pickled: the copy is another lock, and open."""
+class Lock(type(threading.RLock())):  # type: ignore[misc]
+    """A re-entrant lock that can be copied and pickled: the copy is another lock, and open.
 
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.release()
+    A subclass, so that ``with`` calls the methods in C: Ctrl-C cannot come between taking the lock and the block.
+    """
 
     def __reduce__(self) -> tuple[type[Lock], tuple[()]]:
         return Lock, ()
+
+    def __reduce_ex__(self, protocol: object) -> tuple[type[Lock], tuple[()]]:
+        return self.__reduce__()
 
 
 class PathParameterDict(nn.ParameterDict):

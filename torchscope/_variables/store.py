@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from .._names import paths
-from ..errors import VariableExistsError, VariableKindError, VariableNotFoundError
+from ..errors import InitializerError, VariableExistsError, VariableKindError, VariableNotFoundError
 from .making import complete, make
 from .module_tree import ModuleTreeDict
 from .path_tree import PathNode, tree_of
@@ -60,7 +61,7 @@ class VariableStore(ModuleTreeDict):
 
     def __init__(self, owner: str, *, seed: int | None, device: torch.device | None, dtype: torch.dtype | None) -> None:
         super().__init__(owner, seed=seed, device=device, dtype=dtype)
-        self.building = 0  # how many `with module.building():` are open
+        self.building: set[object] = set()  # one for each open `with module.building():`
         self.settled = False  # built and none of those open: calls create nothing
         self.made_strictly = False  # from a state_dict, strictly: a path that was not in it is missing, not new
         self.tagged: dict[str, list[str]] = {}  # collection -> paths put in by add_to_collection
@@ -80,11 +81,19 @@ class VariableStore(ModuleTreeDict):
             self._make_unlistable()
         self.settled = built and not self.building
 
-    def set_building(self, change: int) -> None:
-        """One more (1) or one fewer (-1) ``with module.building():`` is open."""
-        with self.lock:
-            self.building += change
-            self.settled = self.built and not self.building
+    @contextmanager
+    def open_for_building(self) -> Iterator[None]:
+        """Let the calls in the block create variables although the module is built."""
+        block = object()
+        try:
+            with self.lock:
+                self.building.add(block)
+                self.settled = False
+            yield
+        finally:
+            with self.lock:
+                self.building.discard(block)
+                self.settled = self.built and not self.building
 
     def grown_tree(self) -> PathNode:
         """The tree of what calls may return at once; who comes first grows it, and it stays until something changes."""
@@ -203,8 +212,11 @@ class VariableStore(ModuleTreeDict):
     def _create(self, call: Asker, request: Request) -> Tensor:
         path = request.path
         spec, tensor = make(self, request)
+        if path in self.specs:
+            problem = "its initializer got the very variable that it is to fill"
+            raise InitializerError.of(path, problem, "Fill the tensor that the initializer is called with.")
+        self.note_created(call, path, {path: tensor})  # before it is put there: an interrupt leaves nothing
         self.put(spec, tensor)
-        self.note_created(call, path, {path: tensor})
         return tensor
 
     def note_created(self, call: Asker, path: str, tensors: Mapping[str, Tensor]) -> None:
@@ -238,11 +250,11 @@ class VariableStore(ModuleTreeDict):
             declared, full = complete(self, request, spec, tensor)
             self.put(declared, full)
             self.provisional.pop(spec.path, None)
+            if call.undo is not None:
+                call.undo.append((self, spec.path, roll_back))
         except BaseException:
             roll_back()
             raise
-        if call.undo is not None:
-            call.undo.append((self, spec.path, roll_back))
         return full
 
     def _snapshot(self, spec: VariableSpec, tensor: Tensor) -> Callable[[], None]:
@@ -262,7 +274,7 @@ class VariableStore(ModuleTreeDict):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        state.update(building=0, settled=state["built"])
+        state.update(building=set(), settled=state["built"])
         state.update(building_calls=[], first_values=[], collected={}, path_of_id={})
         with self.lock:
             state["parts"], state["tagged"] = self.parts.copy(), {name: [*paths] for name, paths in self.tagged.items()}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
+from torch import Tensor
 
 from .._names import paths
 from .._variables.conversion import converts
@@ -29,6 +32,8 @@ def rule_for(
         return None, "the variable is computed (parametrized or pruned)"
     if any(tensor.is_meta for tensor, _, _ in target.pieces):
         return None, "the variable is on the meta device: call to_empty(device=...) first"
+    if any(size > 1 and not stride for tensor, _, _ in target.pieces for size, stride in _axes(tensor)):
+        return None, "the variable is an expanded tensor, of which many elements are one"
     if not converts(entry.dtype, target.dtype):
         return None, f"{dtype_name(entry.dtype)} does not become {dtype_name(target.dtype)}"
     wanted = target.shape
@@ -58,6 +63,11 @@ def _rule_for_new(path: str, entry: Entry, asked: str | None) -> tuple[str | Non
         return None, f"the module is not built, so nothing tells the order of axes: {how}"
     rule = str(asked) if applies else "same"
     return rule, _how(rule, entry, RULES[rule].shape(entry.shape), entry.dtype)
+
+
+def _axes(tensor: Tensor) -> Iterator[tuple[int, int]]:
+    """The size and the stride of each axis; nothing of a tensor without strides."""
+    return zip(tensor.shape, tensor.stride() if tensor.layout == torch.strided else (), strict=False)
 
 
 def _how(rule: str, entry: Entry, wanted: Shape, dtype: torch.dtype) -> str:

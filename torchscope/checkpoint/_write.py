@@ -14,6 +14,7 @@ from ..errors import CheckpointError
 from ._entry import Entry, dtype_name
 from ._layout import RULES, write
 from ._targets import Target
+from ._uninterrupted import uninterrupted
 
 
 class Step(NamedTuple):
@@ -29,20 +30,15 @@ def write_all(store: VariableStore, steps: list[Step], file: str) -> None:
     """Read and check everything once, then write: a damaged file must not leave a module half loaded."""
     for step in _shown(steps, "checking"):
         _refuse_overflow(step, step.entry.read(), file)
+    uninterrupted(lambda: _write_each(store, steps))
+
+
+def _write_each(store: VariableStore, steps: list[Step]) -> None:
     made: list[str] = []
     with store.lock, torch.no_grad():
         try:
-            interrupt = None
             for step in _shown(steps, "loading"):
-                try:
-                    _write_one(store, step, made)
-                except KeyboardInterrupt as error:
-                    if step.target is None:  # what was made is dropped
-                        raise
-                    interrupt = error  # what was written cannot be taken back: go on to the end, then stop
-                    _write_one(store, step, made)
-            if interrupt is not None:
-                raise interrupt
+                _write_one(store, step, made)
         except BaseException:
             for path in made:
                 store.drop(path)
