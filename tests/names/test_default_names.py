@@ -177,3 +177,15 @@ def test_naming_many_scopes_takes_steps_in_proportion_to_their_number(before: st
     few, many = lines_run(100), lines_run(1000)
     assert few > 100
     assert many < 11 * few
+
+
+@pytest.mark.parametrize("before", [None, "a/b"], ids=["names", "paths"])
+def test_names_that_were_opened_by_name_are_passed_over_one_by_one(before: str | None) -> None:
+    def forward() -> list[str]:
+        if before is not None:
+            visit(before)
+        visit("block_1")
+        visit("block_3")
+        return [opened("block") for _ in range(4)]
+
+    assert ScopedModule(forward)() == ["block", "block_2", "block_4", "block_5"]

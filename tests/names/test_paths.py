@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchscope import ArgumentValueError, InvalidNameError, ScopedModule, get_variable, variable_scope
-from torchscope._names.paths import check, nearest, selector
+from torchscope._names.paths import check, nearest, refuse_nothing, selector
 
 REFUSED = {
     "empty": ("", "it is empty"),
@@ -135,3 +135,14 @@ def test_what_exists_at_the_very_path_is_selected_and_not_what_it_would_mean_as_
 def test_a_glob_that_is_none_is_refused() -> None:
     with pytest.raises(ArgumentValueError, match="It is no glob"):
         selector("[z-a]")
+
+
+@pytest.mark.parametrize("scope", ["", "a", "a/w", "*/w", "**/w", "a/"])
+def test_a_selection_of_something_is_not_refused(scope: str) -> None:
+    refuse_nothing(scope, ["a/w", "b/c/w"], "Model")
+
+
+@pytest.mark.parametrize("scope", ["aa", "a/v", "*/v", "w", "c"])
+def test_a_selection_of_nothing_is_refused(scope: str) -> None:
+    with pytest.raises(ArgumentValueError, match="It selects none of the 2 variables of Model"):
+        refuse_nothing(scope, ["a/w", "b/c/w"], "Model")

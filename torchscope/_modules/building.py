@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from .._scopes.call import Call
+from .._variables.initialize import back_to, modes
 from .._variables.module_tree import held_by
 from .._variables.path_tree import OUTSIDE
 from .._variables.store import VariableStore, take_back
@@ -31,6 +32,7 @@ def start(call: Call, *, sets_built: bool) -> None:
     call.joins = _call_around(call)
     call.kept = []
     call.order = {}
+    call.modes = modes()
     call.undo = []  # from here on, who fails rolls back
     call.parameters = _NO_PARAMETERS
     call.tree = call.tree or OUTSIDE
@@ -86,6 +88,7 @@ def roll_back(call: Call) -> None:
     fails does not keep the others from being taken back.
     """
     assert call.undo is not None
+    back_to(call.modes)
     failed: BaseException | None = None
     while True:
         with call.store.lock:

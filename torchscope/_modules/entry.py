@@ -13,6 +13,7 @@ from .._scopes.arguments import refuse_late
 from .._scopes.call import Call
 from .._scopes.scope import VariableScope, open_base
 from .._scopes.stack import current_call, current_scope, pop, runs_here, thread
+from .._variables.initialize import back_to
 from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ScopeNestingError
 from . import building
@@ -53,7 +54,11 @@ def run(
             building.roll_back(call)
         raise
     finally:
-        pop(call)
+        try:
+            pop(call)
+        except BaseException:  # an interrupt: it must not keep the caller from getting its scope back
+            pop(call)
+            raise
 
 
 def _close(call: Call, base: VariableScope) -> None:
@@ -136,8 +141,14 @@ class AsDefault:
         if store._forward_pre_hooks:
             store.run_pre_hooks()
         call = Call(self._root, store, thread.call)
-        building.start(call, sets_built=False)
-        self._open.append(open_base(call))
+        try:
+            building.start(call, sets_built=False)
+            self._open.append(open_base(call))
+        except BaseException:  # an interrupt: __exit__ will not be called
+            if call.undo is not None:
+                building.roll_back(call)
+            pop(call)
+            raise
         return self._root
 
     def __exit__(
@@ -147,6 +158,8 @@ class AsDefault:
         base = next((base for base in reversed(self._open) if runs_here(base._call)), self._open[-1])
         self._open.remove(base)
         call = base._call
+        if kind is not None:
+            back_to(call.modes)
         try:
             if kind is None:
                 _close(call, base)

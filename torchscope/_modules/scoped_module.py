@@ -15,6 +15,7 @@ from .._scopes.scope import VariableScope
 from .._scopes.stack import thread
 from .._variables import collections
 from .._variables.identity import path_of
+from .._variables.initialize import back_to, modes
 from .._variables.request import DeviceLike
 from .._variables.resetting import reset
 from .._variables.spec import (
@@ -136,9 +137,13 @@ class ScopedModule(Root):
         Raises:
             ScopeError: whatever the call raises; the module is then as it was before.
         """
-        with self.variables.open_for_building(), state_kept(self), torch.no_grad():
-            # A call around the call: if a hook of the module fails, that is rolled back too.
-            run(self, thread.call, type(self).__call__, args, kwargs)
+        before = modes()
+        try:
+            with self.variables.open_for_building(), state_kept(self), torch.no_grad():
+                # A call around the call: if a hook of the module fails, that is rolled back too.
+                run(self, thread.call, type(self).__call__, args, kwargs)
+        finally:  # an interrupt may have come while no_grad was being left
+            back_to(before)
         return self
 
     @contextmanager

@@ -59,7 +59,7 @@ class Call:
         careful: whether scopes are entered on the slow path: while it is profiled, and once it is over.
         profiled: whether open scopes are ranges of a profiler's trace.
         undo: how to undo what it created; ``None`` if it may not create.
-        sets_built, joins, order, kept: of a call that may create, see ``_modules/building.py``.
+        sets_built, joins, order, kept, modes: of a call that may create, see ``_modules/building.py``.
     """
 
     __slots__ = (
@@ -70,6 +70,7 @@ class Call:
         "joins",
         "kept",
         "last",
+        "modes",
         "moment",
         "op_names",
         "order",
@@ -92,6 +93,7 @@ class Call:
     undo: Undo | None
     sets_built: bool  # whether its completion builds the root
     joins: Call | None  # the building run that it is a part of
+    modes: tuple[int, bool]  # what creating a variable changes in the thread, as it was when the call began
     order: dict[str, bool]  # the paths that calls inside it got of the same root
     kept: list[tuple[VariableStore, dict[str, bool]]]  # what is not to be taken back: others got it and completed
 

@@ -106,7 +106,7 @@ class variable_scope(Opening):
     ) -> None:
         call = thread.call
         if call is None or call.scope._opening is not self:
-            self._leave_slowly()
+            self._leave_slowly(failed=kind is not None)
         else:
             call.scope = call.scope._parent  # type: ignore[assignment]  # only the bottom has none, and nothing opened it
 
@@ -174,14 +174,22 @@ class variable_scope(Opening):
             default_names(call).by_path = True
         place(scope, outer._node, outer._prefix, name)
 
-    def _leave_slowly(self) -> None:
-        """Leave a scope that has a range of a profiler to end; any other is not the innermost one."""
-        found = current_scope()
-        if found is None or not isinstance(found._opening, Ranged) or found._opening.opening is not self:
-            raise self._nesting_error(found)
-        found._end_range()
-        assert found._parent is not None
-        found._call.scope = found._parent
+    def _leave_slowly(self, *, failed: bool) -> None:
+        """Leave a scope that has a range of a profiler to end; any other is not the innermost one.
+
+        While an exception is on its way out, scopes that are still open inside are left too: an interrupt may have come
+        while one of them was being left, and the exception is what the user has to see.
+        """
+        innermost = scope = current_scope()
+        while failed and scope is not None and scope._opened_by is not self:
+            scope = scope._parent
+        if scope is None or scope._opened_by is not self:
+            raise self._nesting_error(innermost)
+        while innermost is not None and innermost is not scope._parent:
+            innermost._end_range()
+            innermost = innermost._parent
+        assert scope._parent is not None
+        scope._call.scope = scope._parent
 
     def _settings_on_top_of(self, settings: Settings) -> Settings:
         given = self._given

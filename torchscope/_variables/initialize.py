@@ -32,22 +32,38 @@ _glorot_uniform = glorot_uniform_initializer()
 _zeros = zeros_initializer()
 
 
-@contextmanager
-def plain_mode() -> Iterator[None]:
+class plain_mode:
     """Switch ``inference_mode``, autograd and autocast off in the block: what is made there can be trained later.
 
-    ``name_ops`` gives no names to what runs in it.
+    ``name_ops`` gives no names to what runs in it. A class and no generator: one that is interrupted while it is left
+    would put the modes back when it is collected, whatever they are by then. See :func:`back_to`.
     """
-    with ExitStack() as modes:
-        modes.callback(setattr, creating, "depth", creating.depth)
+
+    def __enter__(self) -> None:
+        self._depth, self._modes = creating.depth, ExitStack()
         creating.depth += 1
-        modes.enter_context(torch.inference_mode(False))
-        modes.enter_context(torch.no_grad())
+        if torch.is_inference_mode_enabled():
+            self._modes.enter_context(torch.inference_mode(False))
+        self._modes.enter_context(torch.no_grad())
         accelerator = torch.accelerator.current_accelerator()
         for device in ("cpu",) if accelerator is None else ("cpu", accelerator.type):
             if torch.is_autocast_enabled(device):
-                modes.enter_context(torch.autocast(device, enabled=False))
-        yield
+                self._modes.enter_context(torch.autocast(device, enabled=False))
+
+    def __exit__(self, *error: object) -> None:
+        creating.depth = self._depth
+        self._modes.close()
+
+
+def modes() -> tuple[int, bool]:
+    """What :class:`plain_mode` changes, for :func:`back_to`."""
+    return creating.depth, torch.is_grad_enabled()
+
+
+def back_to(before: tuple[int, bool]) -> None:
+    """Put back what :class:`plain_mode` changed, after an interrupt that may have kept it from doing so itself."""
+    creating.depth, gradients = before
+    torch._C._set_grad_enabled(gradients)
 
 
 def settle(initializer: Initializer) -> Initializer:

@@ -110,8 +110,8 @@ class PathParameterDict(nn.ParameterDict):
     def put_module(self, path: str, module: nn.Module, made_at: str) -> None:
         """Let ``path`` be a whole module."""
         self._make_listable()
+        self.module_made_at[path] = made_at  # first: by it, drop() knows a module
         self._modules = {**self._modules, path: module}  # another dict: torch may be walking over the old one
-        self.module_made_at[path] = made_at
         self._clear_tree()
 
     def drop(self, path: str) -> None:

@@ -18,7 +18,7 @@ from typing import Literal
 class ReuseMode(enum.Enum):
     """The value of ``reuse`` that is neither true nor false."""
 
-    AUTO_REUSE = 1
+    AUTO_REUSE = enum.auto()
 
     def __repr__(self) -> str:
         return "AUTO_REUSE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 from collections.abc import Callable
 
@@ -17,8 +18,9 @@ def uninterrupted(work: Callable[[], None]) -> None:
     if threading.current_thread() is not threading.main_thread():
         work()
         return
-    done = threading.Event()
-    device, errors = torch.get_default_device(), list[BaseException]()
+    device, ended, errors = torch.get_default_device(), list[bool](), list[BaseException]()
+    running = _thread.allocate_lock()
+    running.acquire()
 
     def run() -> None:
         try:
@@ -27,13 +29,14 @@ def uninterrupted(work: Callable[[], None]) -> None:
         except BaseException as error:
             errors.append(error)
         finally:
-            done.set()
+            ended.append(True)
+            running.release()
 
     interrupt: KeyboardInterrupt | None = None
-    threading.Thread(target=run, name="torchscope-uninterrupted").start()
-    while not done.is_set():  # no join(): interrupted, it takes the thread for ended (Python 3.11)
+    _thread.start_new_thread(run, ())  # of threading.Thread, start() and join() break if they are interrupted
+    while not ended:
         try:
-            done.wait()
+            running.acquire(timeout=0.1)
         except KeyboardInterrupt as error:
             interrupt = error
     if errors:
