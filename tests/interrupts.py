@@ -4,8 +4,8 @@
 
 Each round starts from a fresh module and sets a timer to a random time within the length of the work, which then raises
 what Ctrl-C does: in a first call, ``build``, a block of ``as_default``, the loading of a checkpoint. Afterwards nothing
-may be open, held, counted or half made. What broke is printed and counted. The exit code is 1 if anything is half made or
-held; that a scope stays open cannot be ruled out, since Python may interrupt the very function that closes it.
+may be open, held, counted or half made. What broke is printed and counted. The exit code is 1 if anything is half made
+or held; that a scope stays open cannot be ruled out, since Python may interrupt the very function that closes it.
 """
 
 from __future__ import annotations

@@ -276,7 +276,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ScopeError], type[Exception], str
         "was declared with, leave the dtype out, or convert the result with .to(dtype).",
     ),
     "dtype and constant": (
-        one("w", None, torch.float64, 1.0),
+        one("w", None, torch.float64, torch.tensor(1.0)),
         errors.VariableDtypeError,
         ValueError,
         "'w': asked for dtype torch.float64, but the initializer is a constant of dtype torch.float32.\nLeave the "

@@ -7,9 +7,11 @@ from ._modules.template import make_template as make_template
 from ._scopes.get_variable import get_buffer as get_buffer
 from ._scopes.get_variable import get_local_variable as get_local_variable
 from ._scopes.get_variable import get_variable as get_variable
+from ._scopes.name_scope import get_name_scope as get_name_scope
 from ._scopes.name_scope import name_ops as name_ops
 from ._scopes.name_scope import name_scope as name_scope
 from ._scopes.name_scope import op_name as op_name
+from ._scopes.name_scope import unique_name as unique_name
 from ._scopes.scope import VariableScope as VariableScope
 from ._scopes.scope import get_variable_scope as get_variable_scope
 from ._scopes.settings import no_regularizer as no_regularizer
@@ -70,6 +72,7 @@ __all__ = [
     "get_buffer",
     "get_local_variable",
     "get_module",
+    "get_name_scope",
     "get_variable",
     "get_variable_scope",
     "glorot_normal_initializer",
@@ -91,6 +94,7 @@ __all__ = [
     "scoped",
     "truncated_normal_initializer",
     "uniform_unit_scaling_initializer",
+    "unique_name",
     "variable_scope",
     "variance_scaling_initializer",
     "zeros_initializer",

@@ -435,7 +435,23 @@ GETTER_KEYWORDS = (
 ).split()
 OUR_KEYWORDS = "collections constraint device dtype initializer partitioner regularizer reuse shape trainable".split()
 
+
 # The first column of the page's table: TensorFlow's lines and answer, ours and our answer.
+def number_theirs(tf: Any) -> Any:
+    asked = answer(lambda: tf.get_variable("a", dtype=tf.float64, initializer=1.5))
+    return asked, tf.get_variable("b", initializer=4).dtype.base_dtype.name
+
+
+def number_ours() -> Any:
+    def forward() -> tuple[str, str]:
+        asked = get_variable("a", dtype=torch.float64, initializer=1.5)
+        return str(asked.dtype).removeprefix("torch."), str(get_variable("b", initializer=4).dtype).removeprefix(
+            "torch."
+        )
+
+    return in_a_call(forward)
+
+
 DIFFERENCES: dict[str, tuple[Sees, Any, Callable[[], Any], Any]] = {
     "running the function again": (again_theirs, ValueError, again_ours, "the same"),
     "a variable that is new in a later run": (
@@ -478,6 +494,12 @@ DIFFERENCES: dict[str, tuple[Sees, Any, Callable[[], Any], Any]] = {
     ),
     '`variable_scope("")` at the root, in a name scope': (root_theirs, "", root_ours, "n/"),
     "a variable in parts": (parts_theirs, "PartitionedVariable", parts_ours, "Tensor"),
+    "a Python number of another dtype than the one that is asked for": (
+        number_theirs,
+        (ValueError, "int32"),
+        number_ours,
+        ("float64", "int64"),
+    ),
     "a constant in parts": (constant_parts_theirs, [3], constant_parts_ours, (ValueError, 2)),
     "a local variable in parts": (local_parts_theirs, ["a/w/part_0:0", "a/w/part_1:0"], local_parts_ours, ["a/w"]),
     "the default dtype": (default_dtype_theirs, "float32", default_dtype_ours, "float16"),

@@ -81,7 +81,8 @@ class Torchscope:
         if get.initializer is None:
             return None
         kind, value = get.initializer
-        return torchscope.constant_initializer(value) if kind == "fill" else [float(value)] * 2
+        # A tensor, whose dtype is its own, as TensorFlow makes one of a list; a list takes the dtype that is asked for.
+        return torchscope.constant_initializer(value) if kind == "fill" else torch.tensor([float(value)] * 2)
 
     def current(self) -> Any:
         return torchscope.get_variable_scope()

@@ -521,3 +521,36 @@ def test_an_enum_that_is_a_string_is_the_name_that_it_is() -> None:
 def test_an_iterator_is_no_shape_since_it_can_be_read_only_once() -> None:
     with pytest.raises(VariableShapeError, match="shape"):
         ScopedModule(lambda: get_variable("w", iter([2, 3]))).build()
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        (4, torch.int32),
+        (4, torch.float64),
+        (4, torch.complex64),
+        ([[1, 2]], torch.int8),
+        (0.1, torch.float64),
+        ([0.5, 1], torch.float16),
+        (1j, torch.complex128),
+        (True, torch.bool),
+    ],
+    ids=str,
+)
+def test_a_python_number_takes_the_dtype_that_is_asked_for(value: Any, dtype: torch.dtype) -> None:
+    model = ScopedModule(lambda: get_variable("v", dtype=dtype, initializer=value)).build()
+    for _ in range(2):
+        held = model.variables["v"]
+        assert (held.dtype, model.specs["v"].dtype) == (dtype, dtype)
+        assert torch.equal(held, torch.tensor(value, dtype=dtype))
+        model.reset_parameters()
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(1.5, torch.int32), (1j, torch.float32), (True, torch.float32), (1, torch.bool), (torch.tensor(4), torch.int32)],
+    ids=str,
+)
+def test_a_number_does_not_take_a_dtype_in_which_it_would_be_another(value: Any, dtype: torch.dtype) -> None:
+    with pytest.raises(VariableDtypeError, match="the initializer is a constant of dtype"):
+        ScopedModule(lambda: get_variable("v", dtype=dtype, initializer=value))()

@@ -18,10 +18,12 @@ from torchscope import (
     ScopedModule,
     ScopeNestingError,
     VariableScope,
+    get_name_scope,
     get_variable,
     name_ops,
     name_scope,
     op_name,
+    unique_name,
     variable_scope,
     zeros_initializer,
 )
@@ -392,3 +394,54 @@ def test_operators_the_other_way_round_and_overloads_are_called_as_the_operation
     with name_ops():
         names = ScopedModule(forward)(torch.ones(1), torch.ones(1, dtype=torch.int64))
     assert names == ["div", "div_1", "lshift", "lshift_1", "add", "rand"]
+
+
+# As TensorFlow's own tests have it (variable_scope_test.py, ops_test.py)
+
+
+def test_the_open_name_scope_is_told() -> None:
+    def forward() -> list[str]:
+        seen = [get_name_scope()]
+        with variable_scope("a"), name_scope("b"):
+            seen.append(get_name_scope())
+            with name_scope(None):
+                seen.append(get_name_scope())
+        with variable_scope("a"):
+            seen.append(get_name_scope())
+        return seen
+
+    assert ScopedModule(forward)() == ["", "a/b", "", "a_1"]
+
+
+def test_a_unique_name_is_taken_or_only_looked_at() -> None:
+    def forward() -> list[str]:
+        looked = [unique_name("foo", mark_as_used=False), unique_name("foo", mark_as_used=False)]
+        taken = [unique_name("foo"), unique_name("foo"), unique_name("FOO")]
+        with name_scope("bar"):
+            taken += [unique_name("foo"), unique_name("foo", mark_as_used=False), unique_name("foo")]
+        return looked + taken
+
+    expected = ["foo", "foo", "foo", "foo_1", "FOO_2", "bar/foo", "bar/foo_1", "bar/foo_1"]
+    assert ScopedModule(forward)() == expected
+
+
+@pytest.mark.parametrize("function", [get_name_scope, lambda: unique_name("a")])
+def test_names_want_a_module_that_runs(function: Callable[[], str]) -> None:
+    with pytest.raises(NoActiveModuleError):
+        function()
+
+
+@pytest.mark.parametrize("wrong", [None, "yes", 1])
+def test_an_auxiliary_name_scope_is_true_or_false(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="auxiliary_name_scope cannot be"):
+        variable_scope("a", auxiliary_name_scope=wrong)
+
+
+def test_a_name_scope_wants_names_where_names_go() -> None:
+    tensor = torch.ones(1)
+    with pytest.raises(TypeError, match="default_name cannot be"):
+        name_scope("s", [tensor])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="Give a name or a default_name with values"):
+        name_scope(None, values=[tensor])
+    name_scope("s", None, [tensor])
+    name_scope(None, "s", [tensor])

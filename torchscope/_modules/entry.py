@@ -158,7 +158,7 @@ class AsDefault:
         base = next((base for base in reversed(self._open) if runs_here(base._call)), self._open[-1])
         self._open.remove(base)
         call = base._call
-        if kind is not None:
+        if kind is not None and call.undo is not None:
             back_to(call.modes)
         try:
             if kind is None:

@@ -48,16 +48,18 @@ class OpNames:
         """The name scope that a variable scope opened when it was first entered, with a trailing slash."""
         return self._original[scope]
 
-    def unique(self, name: str) -> str:
-        """Take a name: this one, or with the first free index."""
+    def unique(self, name: str, *, take: bool = True) -> str:
+        """Take a name, or only look: this one, or with the first free index."""
         key = name.lower()
         index = self._taken.get(key, 0)
-        self._taken[key] = index + 1
+        if take:
+            self._taken[key] = index + 1
         if not index:
             return name
         while f"{key}_{index}" in self._taken:
             index += 1
-        self._taken[f"{key}_{index}"] = 1
+        if take:
+            self._taken[f"{key}_{index}"] = 1
         return f"{name}_{index}"
 
     def read(self, last: Event) -> None:

@@ -62,10 +62,15 @@ class name_scope:
     Raises:
         NoActiveModuleError: no module is running in this thread.
         InvalidNameError: the name cannot be a path (but for one slash at its end).
+        ArgumentTypeError, ArgumentValueError: ``default_name`` is no name; ``values`` without any name.
         ScopeNestingError: a variable scope that was opened inside is still open.
     """
 
     def __init__(self, name: str | None, default_name: str | None = None, values: object = None) -> None:
+        if default_name is not None and not isinstance(default_name, str):
+            raise ArgumentTypeError.of("default_name", default_name, "Give a name, or values= if these are tensors.")
+        if name is None and default_name is None and values is not None:
+            raise ArgumentValueError.of("name", None, "Give a name or a default_name with values.")
         name = default_name if name is None else name
         if name:
             paths.check(name.removesuffix("/") if isinstance(name, str) else name)
@@ -101,6 +106,43 @@ def _innermost_entry(scope: VariableScope) -> NameEntry | None:
             return event
         event = event._previous
     return None
+
+
+def get_name_scope() -> str:
+    """The name scope that is open, without a trailing slash; ``""`` at the top (``tf.get_name_scope``).
+
+    >>> from torchscope import ScopedModule, get_name_scope, name_scope, variable_scope
+    >>> def forward():
+    ...     with variable_scope("foo"), name_scope("bar"):
+    ...         return get_name_scope()
+    >>> ScopedModule(forward)()
+    'foo/bar'
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+    """
+    return open_name_scope(innermost("get_name_scope()"))
+
+
+def unique_name(name: str, mark_as_used: bool = True) -> str:
+    """The name that an operation called ``name`` would get here (``tf.Graph.unique_name``).
+
+    With ``mark_as_used`` it is taken by that, so that the next one gets another.
+
+    >>> from torchscope import ScopedModule, unique_name, variable_scope
+    >>> def forward():
+    ...     with variable_scope("foo"):
+    ...         return unique_name("bar", mark_as_used=False), unique_name("bar"), unique_name("bar")
+    >>> ScopedModule(forward)()
+    ('foo/bar', 'foo/bar', 'foo/bar_1')
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+        InvalidNameError: the name cannot be a path.
+    """
+    scope = innermost("unique_name()")
+    path = paths.join(open_name_scope(scope), paths.check(name))
+    return op_names(scope).unique(path, take=mark_as_used)
 
 
 class name_ops(TorchFunctionMode):

@@ -131,6 +131,9 @@ class variable_scope(Opening):
         refuse_unknown("variable_scope", options, ScopeOptions)
         reuse = options.get("reuse")
         checked("reuse", reuse)
+        opens = options.get("auxiliary_name_scope", True)
+        if not isinstance(opens, bool):
+            raise ArgumentTypeError.of("auxiliary_name_scope", opens, "Give True or False.")
         if reuse and name is None:
             mend = "A default name opens a new scope, which has nothing to share. Give a name to share."
             raise ArgumentValueError.of("reuse", reuse, mend)

@@ -90,7 +90,7 @@ def value_of(path: str, initializer: Initializer, dtype: torch.dtype | None, see
 
     Raises:
         VariableShapeError: there is no initializer, or one that needs a tensor to fill.
-        VariableDtypeError: ``dtype`` is given and not the value's.
+        VariableDtypeError: ``dtype`` is given and not the value's; a Python number, or a list of them, has none.
         InitializerError: what it gives is no tensor, array or number.
     """
     if not gives_value(initializer):
@@ -104,12 +104,25 @@ def value_of(path: str, initializer: Initializer, dtype: torch.dtype | None, see
             value = initializer()
     try:
         tensor = torch.as_tensor(value).detach()
+        if dtype is not None and not hasattr(value, "dtype") and _may_be(tensor, dtype):
+            tensor = torch.as_tensor(value, dtype=dtype)
     except (TypeError, ValueError, RuntimeError) as error:
         problem = f"the initializer gives {value!r}, which is no tensor, array or number ({error})"
         raise InitializerError.of(path, problem, "Give a number, a list, an array or a tensor.") from None
     if dtype is not None and tensor.dtype != dtype:
         raise VariableDtypeError.of_constant(path, dtype, tensor.dtype)
     return tensor
+
+
+def _may_be(number: Tensor, dtype: torch.dtype) -> bool:
+    """Whether a Python number, as torch would take it, may become one of a dtype: nothing of it is lost."""
+    if number.dtype == torch.bool or dtype == torch.bool:
+        return number.dtype == dtype
+    if number.is_complex():
+        return dtype.is_complex
+    if number.is_floating_point():
+        return dtype.is_floating_point or dtype.is_complex
+    return True
 
 
 def fill(tensor: Tensor, path: str, initializer: Initializer, seed: int | None) -> None:

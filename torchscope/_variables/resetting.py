@@ -28,7 +28,7 @@ def reset(store: VariableStore) -> None:
     with plain_mode():
         for spec, variable in store.select():
             if spec.from_value:
-                variable.copy_(value_of(spec.path, spec.initializer, None, store.seed))
+                variable.copy_(value_of(spec.path, spec.initializer, spec.dtype, store.seed))
             else:
                 fill(variable.detach(), spec.path, spec.initializer, store.seed)
         for path in list(store.module_made_at):
