@@ -27,9 +27,6 @@ from pathlib import Path
 from queue import Queue
 from typing import NamedTuple
 
-import cosmic_ray.mutating
-import cosmic_ray.plugins
-
 ROOT = Path(__file__).parents[1]
 LIMIT = 400  # seconds for the tests of one fault
 ENDLESS = -signal.SIGKILL
@@ -88,6 +85,9 @@ def what_runs(code: str) -> str:
 
 def mutants(file: str) -> Iterator[Mutant]:
     """Each fault that cosmic-ray knows, once."""
+    import cosmic_ray.mutating  # here: pytest looks for doctests in this file, also where cosmic-ray is not installed
+    import cosmic_ray.plugins
+
     original = (ROOT / file).read_text()
     seen = {what_runs(original)}
     for fault in FAULTS:

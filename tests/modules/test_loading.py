@@ -83,7 +83,7 @@ def test_what_was_loaded_before_the_first_call_is_what_would_have_been_loaded_af
     ids=["float16", "complex64"],
 )
 def test_no_number_becomes_infinity(value: Tensor, asked: torch.dtype, how: str, tmp_path: Path) -> None:
-    model = model_of(asked)
+    model, value = model_of(asked), value.to(torch.get_default_device())
     with pytest.raises(VariableDtypeError, match=r"cannot hold 1e\+(06|300)"):
         loaded(model, value, how, tmp_path)
     assert torch.equal(model.variables["w"], value)  # as it was before the call
