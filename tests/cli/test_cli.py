@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ import torch
 from tests.data.make_checkpoints import HERE
 from torchscope import checkpoint
 from torchscope.cli import COMMANDS, main
+from torchscope.cli._common import show
 
 pytest.importorskip("crc32c")
 FILTERS = str(HERE / "image_filters.ckpt")
@@ -286,3 +289,27 @@ def test_diff_compares_numbers_exactly(kind: str, capsys: pytest.CaptureFixture[
     assert code == 1
     assert said in out
     assert ran(capsys, "diff", str(tmp_path / "a.pt"), str(tmp_path / "a.pt"))[0] == 0
+
+
+class Terminal(io.StringIO):
+    """A standard output that says it is a terminal, of eighty columns."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_a_table_is_as_wide_as_its_longest_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, path = Terminal(), "/".join(["a_rather_long_scope"] * 8)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    show(("path", "bytes"), [(path, "1"), ("w", "20")])
+    lines = terminal.getvalue().splitlines()
+    assert [line.split() for line in lines] == [["path", "bytes"], [path, "1"], ["w", "20"]]
+    assert lines[1].endswith("     1")
+
+
+def test_the_module_runs_as_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["torchscope", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("torchscope", run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("torchscope ")

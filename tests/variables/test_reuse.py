@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from torchscope import (
     AUTO_REUSE,
+    InitializerError,
     ScopedModule,
     VariableExistsError,
     VariableNotFoundError,
@@ -115,3 +116,18 @@ def test_whoever_answers_a_request_does_what_the_rule_says(
     if expected is Verdict.RETURN and ask is not ASK["in parts"]:  # parts are joined anew
         assert seen[-1] is (first if before else seen[0])
     assert bool(model.variables.existing()) == (before or succeeds)  # a call that fails leaves nothing behind
+
+
+@pytest.mark.parametrize("reuse", [False, AUTO_REUSE], ids=str)
+def test_an_initializer_that_gets_its_own_variable_leaves_none_for_one_path(reuse: Reuse) -> None:
+    def itself(tensor: torch.Tensor) -> None:
+        get_variable("w", [2], initializer=torch.nn.init.ones_)
+
+    def forward() -> None:
+        with variable_scope("a", reuse=reuse):
+            get_variable("w", [2], initializer=itself)
+
+    model = ScopedModule(forward)
+    with pytest.raises(InitializerError, match="its initializer got the very variable that it is to fill"):
+        model()
+    assert model.variables.existing() == ()

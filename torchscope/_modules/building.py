@@ -104,7 +104,10 @@ def roll_back(call: Call) -> None:
         except BaseException as error:
             failed = failed or error
     if failed is not None:
-        raise failed
+        try:
+            raise failed
+        finally:
+            del failed  # the frame is in its traceback: no cycle keeps what the call held
 
 
 def _roll_back_one(call: Call, store: VariableStore, path: str | None, undo: Callable[[], object] | None) -> None:

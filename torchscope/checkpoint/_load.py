@@ -100,11 +100,7 @@ def load_checkpoint(
     _account_for_the_rest(report, names, found, bool(prefer_ema))
     loads_nothing = not report.loaded and bool(targets or found.of)
     if loads_nothing or (strict and not (report.complete and (report.loaded or store.built))):
-        error = CheckpointError.of(
-            saved.file, "it does not fit the module, and nothing was loaded", f"{report}\n{_how_to_mend(report)}"
-        )
-        error.report = report
-        raise error
+        raise _misfit(saved.file, report)
     write_all(store, steps, saved.file)
     report.done = True
     if strict and assignment_map is None and not store.built and store.specs:
@@ -153,6 +149,14 @@ def _account_for_the_rest(report: LoadReport, names: Mapping[str, str], found: S
             report.unused.append(array)
         else:
             report.skipped[array] = what
+
+
+def _misfit(file: str, report: LoadReport) -> CheckpointError:
+    """The error of a checkpoint that does not fit; no frame keeps it, and with it what was opened, in a cycle."""
+    problem = "it does not fit the module, and nothing was loaded"
+    error = CheckpointError.of(file, problem, f"{report}\n{_how_to_mend(report)}")
+    error.report = report
+    return error
 
 
 def _how_to_mend(report: LoadReport) -> str:

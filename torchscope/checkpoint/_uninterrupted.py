@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import sys
 import threading
 from collections.abc import Callable
 
@@ -23,6 +24,9 @@ def uninterrupted(work: Callable[[], None]) -> None:
     running.acquire()
 
     def run() -> None:
+        trace = threading.gettrace()
+        if trace is not None:  # of a debugger, or of what measures coverage: threading.Thread does the same
+            sys.settrace(trace)
         try:
             with torch.device(device):
                 work()
@@ -39,7 +43,10 @@ def uninterrupted(work: Callable[[], None]) -> None:
             running.acquire(timeout=0.1)
         except KeyboardInterrupt as error:
             interrupt = error
-    if errors:
-        raise errors[0]
-    if interrupt is not None:
-        raise interrupt
+    try:
+        if errors:
+            raise errors.pop()
+        if interrupt is not None:
+            raise interrupt
+    finally:
+        interrupt = None  # the frame is in its traceback: no cycle keeps what was opened
