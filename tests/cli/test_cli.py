@@ -302,7 +302,7 @@ def test_on_a_terminal_a_table_is_as_wide_as_its_longest_path(monkeypatch: pytes
     terminal, path = Terminal(), "/".join(["a_rather_long_scope"] * 8)
     monkeypatch.setattr(sys, "stdout", terminal)
     show(("path", "bytes"), [(path, "1"), ("w", "20")])
-    lines = terminal.getvalue().splitlines()
+    lines = re.sub(r"\x1b\[\d*m", "", terminal.getvalue()).splitlines()
     assert [line.split() for line in lines] == [["path", "bytes"], [path, "1"], ["w", "20"]]
     assert lines[1].endswith("     1")
 

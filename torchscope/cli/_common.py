@@ -46,7 +46,9 @@ def show(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
                 table.add_row(*row)
             # As wide as its rows: a terminal wraps a long line better than a table breaks a path.
             console = Console(markup=False, highlight=False)
-            console.width = max(console.width, console.measure(table).maximum)
+            enough = sum(max(map(len, column)) + 2 for column in zip(header, *cells, strict=True))
+            unlimited = console.options.update(max_width=enough)
+            console.width = max(console.width, console.measure(table, options=unlimited).maximum)
             console.print(table, soft_wrap=True)
             return
     if cells:
