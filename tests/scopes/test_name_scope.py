@@ -27,20 +27,11 @@ from torchscope import (
     variable_scope,
     zeros_initializer,
 )
-from torchscope._scopes.naming import open_name_scope
-from torchscope._scopes.stack import current_scope
 
 
 def run(function: Callable[[], Any]) -> Any:
     with name_ops():
         return ScopedModule(function)()
-
-
-def here() -> str:
-    """The name scope that is open."""
-    scope = current_scope()
-    assert scope is not None
-    return open_name_scope(scope)
 
 
 def add() -> str:
@@ -56,9 +47,9 @@ def scopes_again_and_again() -> Any:
     with variable_scope("foo") as first:
         names = [first.original_name_scope]
     with variable_scope("foo") as second:
-        names += [second.original_name_scope, here()]
+        names += [second.original_name_scope, get_name_scope()]
     with variable_scope(first) as again:
-        return [*names, again.original_name_scope, here()]
+        return [*names, again.original_name_scope, get_name_scope()]
 
 
 def name_scopes_name_no_variables() -> Any:
@@ -83,14 +74,14 @@ def exact_and_top() -> Any:
 
 def without_a_name_scope() -> Any:
     with variable_scope("foo", auxiliary_name_scope=False) as scope:
-        seen = [scope.original_name_scope, here()]
+        seen = [scope.original_name_scope, get_name_scope()]
     with name_scope("q"):
         with variable_scope("foo", auxiliary_name_scope=False) as scope:
-            seen += [scope.original_name_scope, here()]
+            seen += [scope.original_name_scope, get_name_scope()]
         with variable_scope("z/y") as scope:
             seen.append(scope.original_name_scope)
         with variable_scope(scope) as again:
-            return [*seen, again.original_name_scope, here()]
+            return [*seen, again.original_name_scope, get_name_scope()]
 
 
 def variables_take_names() -> Any:
@@ -111,9 +102,9 @@ def one_manager_again() -> Any:
     seen = []
     for _ in range(2):
         with manager as scope:
-            seen.append((scope.original_name_scope, here()))
+            seen.append((scope.original_name_scope, get_name_scope()))
     with variable_scope("b"), manager as scope:
-        return [*seen, (scope.name, scope.original_name_scope, here())]
+        return [*seen, (scope.name, scope.original_name_scope, get_name_scope())]
 
 
 def default_names() -> Any:
@@ -129,7 +120,7 @@ def root() -> Any:
 
     bottom = get_variable_scope()
     with variable_scope("k"), variable_scope(bottom) as jumped:
-        return bottom.original_name_scope, jumped.original_name_scope, here()
+        return bottom.original_name_scope, jumped.original_name_scope, get_name_scope()
 
 
 # what: the names that TensorFlow gave; operations are tf.no_op(name="add")
@@ -199,7 +190,7 @@ def test_a_getter_of_a_closed_scope_leaves_the_names_of_the_open_one_alone() -> 
         with variable_scope("a", custom_getter=doubled) as scope:
             kept.append(scope)
         with variable_scope("b"):
-            return [op_name(kept[0].get_variable("v", [1])), add(), here()]
+            return [op_name(kept[0].get_variable("v", [1])), add(), get_name_scope()]
 
     model = ScopedModule(forward)
     with name_ops():
@@ -232,20 +223,20 @@ def test_a_kept_scope_tells_its_name_scope_after_its_call() -> None:
         assert again.original_name_scope == "a_1/"
 
 
-def test_a_name_scope_puts_back_what_was_there() -> None:
+def test_a_name_scope_puts_back_what_was_tget_name_scope() -> None:
     def forward() -> None:
         with variable_scope("s"):
             with name_scope("a"):
                 pass
-            assert here() == "s"
+            assert get_name_scope() == "s"
             with name_scope("a"), name_scope("b"), variable_scope("c"):
-                assert here() == "s/a_1/b/c"
-            assert here() == "s"
+                assert get_name_scope() == "s/a_1/b/c"
+            assert get_name_scope() == "s"
             with pytest.raises(KeyError):
                 with name_scope("a"):
                     raise KeyError
-            assert here() == "s"
-        assert here() == ""
+            assert get_name_scope() == "s"
+        assert get_name_scope() == ""
 
     run(forward)
     found: list[Any] = []

@@ -295,8 +295,9 @@ class ScopedModule(Root):
         """
         call = running(self)
         loose = self.variables.collected if call is None else call.collected or {}
-        collections.refuse_nothing(self.variables, _path(scope), loose)
-        return collections.collection(self.variables, name, _path(scope), loose)
+        path = _path(scope)
+        collections.refuse_nothing(self.variables, path, loose)
+        return collections.collection(self.variables, name, path, loose)
 
     def add_to_collection(self, name: str, value: object) -> None:
         """Add a value, or a variable of this module, to a collection.

@@ -69,14 +69,13 @@ def get_module(name: str, factory: Callable[..., M], *args: object, **kwargs: ob
         )
     call = scope._call
     path = scope._path_of(name)
-    make = _Maker(factory, args, kwargs, scope._settings.dtype or call.store.dtype)
     if call.undo is None or tracer() is not None:
-        return _answer(scope, path, make)  # type: ignore[return-value]  # it was made by this factory
+        return _answer(scope, path, factory, args, kwargs)
     with call.store.lock:
-        return _answer(scope, path, make)  # type: ignore[return-value]
+        return _answer(scope, path, factory, args, kwargs)
 
 
-def _answer(scope: VariableScope, path: str, make: _Maker) -> nn.Module:
+def _answer(scope: VariableScope, path: str, factory: Callable[..., M], args: Args, kwargs: Kwargs) -> M:
     """The module of a path, by the rule of reuse."""
     call = scope._call
     store, spec = call.store, call.store.specs.get(path)
@@ -85,12 +84,15 @@ def _answer(scope: VariableScope, path: str, make: _Maker) -> nn.Module:
     module, made_at = store._modules.get(path), store.module_made_at.get(path)
     got = path in call.got
     if store.is_new(call, path, scope._reuse, got=got, exists=module is not None, made_at=made_at):
-        module = _create(scope, path, make)
+        module = _create(scope, path, _maker(scope, factory, args, kwargs))
     elif path not in store.makers and tracer() is None:
-        store.makers[path] = make
-    assert module is not None
+        store.makers[path] = _maker(scope, factory, args, kwargs)
     call.got[path] = True
-    return module
+    return module  # type: ignore[return-value]  # it was made by this factory
+
+
+def _maker(scope: VariableScope, factory: Callable[..., nn.Module], args: Args, kwargs: Kwargs) -> _Maker:
+    return _Maker(factory, args, kwargs, scope._settings.dtype or scope._call.store.dtype)
 
 
 def _create(scope: VariableScope, path: str, make: _Maker) -> nn.Module:

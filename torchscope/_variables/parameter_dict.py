@@ -126,10 +126,10 @@ class PathParameterDict(nn.ParameterDict):
         if not self.specs and not self.module_made_at and not self.built:
             self._make_unlistable()
 
-    def put_in_order(self, order: Iterable[str]) -> bool:
-        """Let these paths come first, in this order; ``False`` if they do already.
+    def put_in_order(self, order: Iterable[str]) -> None:
+        """Let these paths come first, in this order.
 
-        Other dicts take the place of those that other threads may walk over.
+        If they do not yet, other dicts take the place of those that other threads may walk over.
         """
         places = {path: place for place, path in enumerate(order)}
 
@@ -141,12 +141,11 @@ class PathParameterDict(nn.ParameterDict):
 
         held = (self.specs, self.module_made_at, self._parameters, self._buffers)
         if all(list(entries) == sorted(entries, key=place) for entries in held):
-            return False
+            return
         self._clear_tree()
         self._parameters, self._buffers = in_order(self._parameters), in_order(self._buffers)
         self._modules, self.module_made_at = in_order(self._modules), in_order(self.module_made_at)
         self.specs = self._keys = Specs(in_order(self.specs))  # type: ignore[assignment]
-        return True
 
     def _make_listable(self) -> None:
         if isinstance(self._parameters, UnbuiltParameters):

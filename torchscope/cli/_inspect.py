@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from .._names.paths import scopes_of
 from ..checkpoint import Entry, open
 from ..checkpoint._entry import dtype_name
 from ..checkpoint._roles import role
@@ -71,19 +71,14 @@ def _tree(arrays: Mapping[str, Entry]) -> Iterator[Row]:
     """Each scope, with what is below it together, then the arrays in it; with slots, ``w`` may be both."""
     counts, sizes = Counter[str](), Counter[str]()
     for path, entry in arrays.items():
-        for scope in _scopes_of(path):
+        for scope in scopes_of(path):
             counts[scope] += 1
             sizes[scope] += entry.nbytes or 0
     shown = set()
     for path in sorted(arrays, key=lambda path: path.split("/")):
-        scopes = _scopes_of(path)
+        scopes = scopes_of(path)
         for depth, scope in enumerate(scopes):
             if scope not in shown:
                 shown.add(scope)
-                yield "  " * depth + scope.split("/")[-2] + "/", _count(counts[scope]), "", f"{sizes[scope]:,}", ""
+                yield "  " * depth + scope.rpartition("/")[2] + "/", _count(counts[scope]), "", f"{sizes[scope]:,}", ""
         yield _row("  " * len(scopes) + path.rpartition("/")[2], arrays[path])
-
-
-def _scopes_of(path: str) -> list[str]:
-    """``a/`` and ``a/b/`` of ``a/b/c``."""
-    return [path[: slash.end()] for slash in re.finditer("/", path)]

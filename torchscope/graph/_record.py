@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from .._names.paths import scopes_of
 from .._scopes.call import Call
 from .._scopes.name_scope import name_ops, tensors_in
 from .._scopes.naming import open_name_scope
@@ -152,8 +153,9 @@ class _Recorder(name_ops):
                 for seen in self._seen:
                     if seen.space is space and seen.kind == kind:
                         final[seen] = _unique(space.prefix + seen.name, taken)
-            for scope in _scopes_of(final.values()):
-                taken.setdefault(scope, 1)
+            for name in final.values():
+                for scope in scopes_of(name):
+                    taken.setdefault(scope, 1)
         return {
             final[seen]: Node(
                 final[seen],
@@ -187,7 +189,3 @@ def _unique(name: str, taken: dict[str, int]) -> str:
     taken[name] = max(index, 1)
     taken.setdefault(unique, 1)
     return unique
-
-
-def _scopes_of(names: Iterable[str]) -> set[str]:
-    return {name[: end.start()] for name in names for end in re.finditer("/", name)}
