@@ -351,8 +351,8 @@ class InvalidNameError(ScopeError, ValueError):
     def of(cls, name: object, problem: str) -> Self:
         return cls._said(
             f"{name!r} is no valid name: {problem}.",
-            "A name is one or more segments between single slashes, each non-empty, without '.', ':', white space or "
-            "control characters: 'encoder/layer_0/weights'.",
+            "A name is one or more segments between single slashes, each non-empty, without '.', ':', quotes, "
+            "backslashes, white space or control characters: 'encoder/layer_0/weights'.",
         )
 
 

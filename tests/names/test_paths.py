@@ -6,9 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
-from torchscope import ArgumentValueError, InvalidNameError, ScopedModule, get_variable, variable_scope
-from torchscope._names.paths import check, nearest, refuse_nothing, selector
+from torchscope import ArgumentValueError, InvalidNameError, ScopedModule, get_module, get_variable, variable_scope
+from torchscope._names.paths import _ATTRIBUTES, check, nearest, refuse_nothing, selector
 
 REFUSED = {
     "empty": ("", "it is empty"),
@@ -23,14 +24,38 @@ REFUSED = {
     "trailing slash": ("a/", "it ends with '/'"),
     "double slash": ("a//b", "the segment between the two slashes of '//' is empty"),
     "only a slash": ("/", "it begins with '/'"),
+    "double quote": ('a"b', "character '\"' at position 1"),
+    "backslash": ("a\\b", r"character '\\\\' at position 1"),
+    "decomposed": ("e\u0301", "its characters are not in normal form .* for 'é': use that"),
+    "micro sign": ("a/\u00b5", "its characters are not in normal form .* for 'a/μ': use that"),
+    "ligature": ("\ufb01", "its characters are not in normal form .* for 'fi': use that"),
     "bytes": (b"w", "it is of type bytes, not a string"),
     "None": (None, "it is of type NoneType, not a string"),
 }
 
 # Names that an nn.ParameterDict refuses, breaks on, or finds as its own attributes.
-ODD = ["keys", "items", "values", "training", "forward", "parameters", "_parameters", "_keys", "specs", "lock", "built"]
-ODD += ["device", "dtype", "seed", "type", "state_dict", "__class__", "a-b", "0", "größe", "重み", "*", "a[0]", "drop"]
-ODD += ["x" * 300, "a/b/c/d/e/f", "~", "\\", "'", '"', "{}", "%s"]
+ODD = [
+    "keys",
+    "items",
+    "values",
+    "a-b",
+    "0",
+    "größe",
+    "重み",
+    "é",
+    "*",
+    "a[0]",
+    "drop",
+    "x" * 300,
+    "a/b/c/d/e/f",
+    "~",
+    "'",
+]
+ODD += ["{}", "%s", "self", "print", "_orig_mod"]
+
+# Names that torch's own modules, or Python, have taken.
+TAKEN = ["training", "forward", "parameters", "_parameters", "type", "state_dict", "__class__", "half", "_extra_state"]
+TAKEN += ["class", "None", "import", "built", "seed", "device"]
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -73,7 +98,76 @@ def test_an_odd_name_works_as_variable_scope_and_key(name: str) -> None:
     assert len(model.eval().half().variables) == 2
 
 
-SEGMENT = st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"], exclude_characters="./:"), min_size=1, max_size=5)
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_name_that_torch_or_python_has_taken_is_refused_at_the_root_and_works_in_a_scope(name: str) -> None:
+    model = ScopedModule(lambda: get_variable(name, [2]))
+    with pytest.raises(InvalidNameError, match=f"'{name}' is no valid name: at the root .* is taken by .*'{name}_'"):
+        model()
+    with pytest.raises(InvalidNameError, match="taken"):
+        ScopedModule(lambda: get_module(name, nn.Linear, 1, 1))()
+    with pytest.raises(InvalidNameError, match="taken"):
+        model.variables[name] = nn.Parameter(torch.ones(2))
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        model.load_state_dict({f"variables.{name}": torch.ones(2)})
+    with pytest.raises(InvalidNameError, match="taken"):
+        ScopedModule(lambda: get_variable("w", [2], custom_getter=lambda getter, _, *a, **k: getter(name, *a, **k)))()
+
+    def inside() -> torch.Tensor:
+        with variable_scope(name):
+            return get_variable(name, [2])
+
+    assert list(ScopedModule(inside).build().variables) == [f"{name}/{name}"]
+
+
+class Named(ScopedModule):
+    """Two variables, of which one has a name that is given."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(seed=0)
+        self.name = name
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * get_variable(self.name, [3]) + get_variable("other", [3])
+
+
+def test_what_the_variables_of_a_module_hold_as_attributes_is_refused_at_the_root() -> None:
+    attributes = set(vars(ScopedModule().variables)) - set(vars(nn.ParameterDict()))
+    assert attributes | {"_keys"} == set(_ATTRIBUTES.split())
+
+
+METHODS = ["keys", "items", "values", "drop"]  # of model.variables
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_where_torch_fx_finds_a_method_instead_of_a_variable_it_is_an_error(name: str) -> None:
+    with pytest.raises(TypeError, match="method"):
+        torch.fx.symbolic_trace(Named(name).build(torch.ones(3)))(torch.ones(3))
+
+
+@pytest.mark.parametrize("use", ["export", "jit.trace", "fx", "functional_call", "strict load"])
+@pytest.mark.parametrize("name", [*ODD, *(f"{name}/{name}" for name in TAKEN)])
+def test_a_name_that_a_variable_may_have_works_wherever_torch_reads_it(name: str, use: str) -> None:
+    x = torch.tensor([1.0, 2.0, 3.0])
+    model = Named(name).build(x)
+    expected = model(x)
+    if use == "export":
+        found = torch.export.export(model, (x,)).module()(x)
+    elif use == "jit.trace":
+        found = torch.jit.trace(model, (x,))(x)  # type: ignore[no-untyped-call]
+    elif use == "fx" and name not in METHODS:
+        found = torch.fx.symbolic_trace(model)(x)
+    elif use == "functional_call":
+        found = torch.func.functional_call(model, dict(model.state_dict()), (x,))
+    else:  # a strict load
+        other = Named(name).build(x)
+        other.load_state_dict({key: value + 1 for key, value in model.state_dict().items()}, strict=True)
+        found, expected = other(x), expected + x + 1
+    torch.testing.assert_close(found, expected)
+
+
+SEGMENT = st.text(
+    st.characters(codec="ascii", exclude_categories=["Cc", "Z"], exclude_characters='./:\\"'), min_size=1, max_size=5
+)
 
 
 @given(st.lists(SEGMENT, min_size=1, max_size=4))

@@ -301,7 +301,7 @@ def test_a_variable_put_in_by_hand_is_found_and_checked() -> None:
 
 class Odd(ScopedModule):
     def forward(self) -> list[Any]:
-        return [get_variable(name, [1]) for name in ("training", "items", "w")] + [get_buffer("keys", [1])]
+        return [get_variable(name, [1]) for name in ("copy", "items", "w")] + [get_buffer("keys", [1])]
 
 
 def test_replicas_of_data_parallel_read_their_own_copies() -> None:
@@ -322,7 +322,7 @@ def test_replicas_of_data_parallel_read_their_own_copies() -> None:
         replica = replicate(model, [device])[0]
     copies = replica()
     assert replica._modules["variables"].training
-    originals = [model.variables[path] for path in ("training", "items", "w", "keys")]
+    originals = [model.variables[path] for path in ("copy", "items", "w", "keys")]
     for copied, original in zip(copies, originals, strict=True):
         assert copied is not original
         assert torch.equal(copied, original)

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import keyword
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable
+
+import torch
+from torch import nn
 
 from ..errors import ArgumentValueError, InvalidNameError
 
-_FORBIDDEN = re.compile(r"[.:\s\x00-\x1f\x7f-\x9f]")
+# A dot splits keys, a colon ends TensorFlow's names, and quotes and backslashes break the code that torch writes.
+_FORBIDDEN = re.compile(r"""[.:"\\\s\x00-\x1f\x7f-\x9f]""")
+# What `model.variables` holds as an attribute, where torch.fx would find it instead of the variable.
+_ATTRIBUTES = (
+    "_keys building building_calls built collected device dtype first_values is_replica lock made_strictly makers"
+    " module_made_at owner parts path_of_id provisional seed settled specs tagged tree"
+)
+_TAKEN_AT_ROOT = frozenset((*dir(nn.Module()), *_ATTRIBUTES.split(), *keyword.kwlist, "_extra_state"))
 _GLOB = re.compile(r"\*\*/?|\*|\?|\[!?[^\]]+\]")
 
 
@@ -39,7 +51,7 @@ def check(name: object) -> str:
     if not isinstance(name, str):
         raise InvalidNameError.of(name, f"it is of type {type(name).__name__}, not a string")
     name = str.__str__(name)  # of an enum, the string that it is and not how it is shown
-    if name.isidentifier():
+    if name.isascii() and name.isidentifier():
         return name
     if not name:
         raise InvalidNameError.of(name, "it is empty")
@@ -53,7 +65,34 @@ def check(name: object) -> str:
     ):
         if found:
             raise InvalidNameError.of(name, problem)
+    if name.isascii() or torch.compiler.is_compiling():  # what is compiled was checked when the module was built
+        return name
+    normal = unicodedata.normalize("NFKC", name)
+    if name != normal:
+        problem = f"its characters are not in normal form (NFKC), and Python takes it for {normal!r}: use that"
+        raise InvalidNameError.of(name, problem)
     return name
+
+
+def check_whole(path: str) -> str:
+    """Return ``path`` if it can be the whole path of a variable or a layer; its parts are checked already.
+
+    At the root a path is a plain attribute name, and torch has taken some: ``torch.export``, ``torch.jit`` and
+    ``torch.fx`` write modules on which ``forward`` is the method, and code in which ``class`` is no name.
+
+    >>> check_whole("block/training"), check_whole("keys")
+    ('block/training', 'keys')
+    >>> check_whole("training")
+    Traceback (most recent call last):
+    ...
+    torchscope.errors.InvalidNameError: 'training' is no valid name: at the root of a module it is taken by ...
+    """
+    if path in _TAKEN_AT_ROOT:
+        by = "Python, as a keyword" if keyword.iskeyword(path) else "torch, as an attribute of every module"
+        by = "model.variables, as an attribute" if path in _ATTRIBUTES.split() else by
+        problem = f"at the root of a module it is taken by {by}; open a scope around it, or call it '{path}_'"
+        raise InvalidNameError.of(path, problem)
+    return path
 
 
 def literal(path: str) -> str:

@@ -260,7 +260,7 @@ class VariableScope:
 
     def _path_of(self, name: object) -> str:
         """The path of a variable here, if the name can be a part of one."""
-        return self._prefix + paths.check(name)
+        return paths.check_whole(self._prefix + paths.check(name))
 
     def _end_range(self) -> None:
         """End its range of the trace that a profiler records, if there is one."""

@@ -54,7 +54,7 @@ def rule_for(
 
 def _rule_for_new(path: str, entry: Entry, asked: str | None) -> tuple[str | None, str]:
     try:
-        paths.check(path)
+        paths.check_whole(paths.check(path))
     except InvalidNameError as error:
         return None, str(error)
     applies = asked is not None and RULES[asked].takes(entry.shape)
