@@ -93,6 +93,13 @@ class NotBuiltError(ScopeError, RuntimeError):
         )
 
     @classmethod
+    def of_sharing(cls, owner: str) -> Self:
+        return cls._said(
+            f"{owner} is not built, so share_memory() would share nothing of what it is going to have.",
+            "Build it first with module.build(*example_inputs), or call it once.",
+        )
+
+    @classmethod
     def of_undeclared(cls, owner: str, what: str) -> Self:
         return cls._said(
             f"{owner} was made from a state_dict and was not called yet, so its {what} are not known.",
@@ -167,12 +174,15 @@ class VariableNotFoundError(ScopeError, ValueError):
     """
 
     @classmethod
-    def of_reuse(cls, path: str, owner: str, nearest: Iterable[str]) -> Self:
+    def of_reuse(cls, path: str, owner: str, nearest: Iterable[str], *, default_named: bool = False) -> Self:
         return cls._said(
             f"'{path}' does not exist in {owner}, and its scope shares (reuse=True, or reuse_variables()), "
             "which never creates.",
             _nearest(nearest),
-            "To create it, get it first in a scope without reuse, or open the scope with reuse=AUTO_REUSE.",
+            "To share what was made under a default name, open the scope around it again: in "
+            "`with variable_scope(scope, reuse=True):` default names begin anew. AUTO_REUSE makes another variable."
+            if default_named
+            else "To create it, get it first in a scope without reuse, or open the scope with reuse=AUTO_REUSE.",
             path=path,
         )
 
@@ -380,6 +390,14 @@ class ScopeNestingError(ScopeError, RuntimeError):
             "Open scopes by `with`. They close in the reverse order, in the thread that opened them. A generator or "
             "coroutine that holds a scope open while others run breaks this: close the scope before every yield or "
             "await.",
+        )
+
+    @classmethod
+    def of_task(cls, owner: str, opened_by: str, found_by: str) -> Self:
+        return cls._said(
+            f"as_default() of {owner} was opened by the asyncio task {opened_by}, is open across an await, and was "
+            f"found by {found_by}, which shares the thread: each would get the other's variables.",
+            "Close the block before every await, and open it again after.",
         )
 
 

@@ -40,7 +40,7 @@ FLOORS = {
     "_scopes": """
     arguments settings call stack naming getter scope variable_scope get_variable name_scope
     """,
-    "_modules": "building entry scoped_module submodule template recompute",
+    "_modules": "unkept building entry scoped_module submodule template recompute",
     # What stands on the floors.
     "graph": "_node _dot _tensorboard _graph _record __init__",
     "checkpoint": """

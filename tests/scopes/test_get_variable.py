@@ -157,13 +157,13 @@ def test_trainable_is_whether_it_requires_grad(dtype: torch.dtype, trainable: bo
 
 def test_no_initializer_is_glorot_uniform_for_floats_and_zeros_for_the_rest() -> None:
     def forward() -> None:
-        get_variable("float", [40, 60])
-        get_variable("half", [40, 60], torch.float16)
+        get_variable("single", [40, 60])
+        get_variable("half_", [40, 60], torch.float16)
         get_variable("int", [3], torch.int32)
         get_variable("bool", [3], torch.bool)
 
     held = ScopedModule(forward).build().variables
-    for name in ("float", "half"):
+    for name in ("single", "half_"):
         bound = (6 / 100) ** 0.5
         assert 0.9 * bound < held[name].abs().max() <= bound * 1.001
         assert abs(held[name].float().mean()) < 0.02
@@ -205,7 +205,7 @@ def test_a_constant_is_copied_not_aliased() -> None:
 
 def test_the_initializer_may_be_a_class_a_torch_function_or_the_scopes() -> None:
     def forward() -> None:
-        get_variable("class", [2], initializer=zeros_initializer)
+        get_variable("kind", [2], initializer=zeros_initializer)
         get_variable("torch", [2], initializer=nn.init.ones_)
         with variable_scope("scope", initializer=nn.init.ones_):
             get_variable("w", [2])
@@ -215,7 +215,7 @@ def test_the_initializer_may_be_a_class_a_torch_function_or_the_scopes() -> None
 
     held = ScopedModule(forward).build().variables
     assert {path: variable.tolist() for path, variable in held.items()} == {
-        "class": [0, 0],
+        "kind": [0, 0],
         "torch": [1, 1],
         "scope/w": [1, 1],
         "scope/own": [0, 0],

@@ -435,3 +435,42 @@ def test_a_variable_that_a_call_replaces_is_got_as_it_is_now_although_others_wer
     model.build()
     assert model() is model.variables["b"]
     assert model.variables["b"].tolist() == [9.0, 9.0]
+
+
+def two_layers() -> torch.Tensor:
+    penalty = {"regularizer": lambda w: w.square().sum(), "initializer": nn.init.ones_}
+    with variable_scope("a"):
+        a = get_variable("kernel", [2], **penalty)  # type: ignore[arg-type]
+    with variable_scope("b"):
+        return a + get_variable("kernel", [2], **penalty)  # type: ignore[arg-type]
+
+
+def test_a_tensor_that_is_put_in_at_two_paths_is_one_parameter() -> None:
+    model = ScopedModule(two_layers).build()
+    model.variables["b/kernel"] = tied = model.variables["a/kernel"]
+    assert model().tolist() == [2, 2]
+    assert [list(model.parameters()), model.trainable_variables(), model.global_variables()] == [[tied]] * 3
+    assert model.variable_name(tied) == "a/kernel"
+    assert model.regularization_loss().item() == 2
+    assert list(model.state_dict()) == ["variables.a/kernel", "variables.b/kernel"]
+
+
+@pytest.mark.parametrize("step", ["double", "meta and back", "deepcopy", "load", "reset", "optimizer"])
+def test_a_tensor_at_two_paths_stays_one(step: str) -> None:
+    model = ScopedModule(two_layers).build()
+    model.variables["b/kernel"] = model.variables["a/kernel"]
+    if step == "double":
+        model.double()
+    elif step == "meta and back":
+        model.to("meta").to_empty(device="cpu").reset_parameters()
+    elif step == "deepcopy":
+        model = copy.deepcopy(model)
+    elif step == "load":
+        model.load_state_dict(model.state_dict())
+    elif step == "reset":
+        model.reset_parameters()
+    else:
+        torch.optim.SGD(model.parameters(), 0.1).step()
+    assert model.variables["b/kernel"] is model.variables["a/kernel"]
+    assert len(list(model.parameters())) == 1
+    assert model().tolist() == [2, 2]

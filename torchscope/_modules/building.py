@@ -16,6 +16,7 @@ from .._variables.module_tree import held_by
 from .._variables.path_tree import OUTSIDE
 from .._variables.store import VariableStore, take_back
 from .._variables.tracing import tracer
+from .unkept import Watch
 
 _NO_PARAMETERS: dict[str, Tensor | None] = {}
 
@@ -34,6 +35,8 @@ def start(call: Call, *, sets_built: bool) -> None:
     call.order = {}
     call.modes = modes()
     call.undo = []  # from here on, who fails rolls back
+    if sets_built and call.joins is None:
+        call.watch = Watch(call)
     call.parameters = _NO_PARAMETERS
     call.tree = call.tree or OUTSIDE
     with call.store.lock:
@@ -73,6 +76,10 @@ def finish(call: Call) -> None:
             around.undo += call.undo
             around.kept += call.kept
         call.undo = None
+    watch, call.watch = call.watch, None
+    if watch is not None:
+        watch.stop()
+        watch.warn()
 
 
 def _own_what_was_got(call: Call) -> None:
@@ -88,6 +95,9 @@ def roll_back(call: Call) -> None:
     fails does not keep the others from being taken back.
     """
     assert call.undo is not None
+    watch, call.watch = call.watch, None
+    if watch is not None:
+        watch.stop()
     back_to(call.modes)
     failed: BaseException | None = None
     while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from types import TracebackType
+from types import MethodType, TracebackType
 from typing import Any, TypeVar, cast
 
 from torch import nn
@@ -12,7 +12,16 @@ from torch import nn
 from .._scopes.arguments import refuse_late
 from .._scopes.call import Call
 from .._scopes.scope import VariableScope, open_base
-from .._scopes.stack import current_call, current_scope, pop, runs_here, thread
+from .._scopes.stack import (
+    current_call,
+    current_scope,
+    innermost_call,
+    pop,
+    refuse_other_task,
+    running_task,
+    runs_here,
+    thread,
+)
 from .._variables.initialize import back_to
 from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ScopeNestingError
@@ -75,8 +84,11 @@ def _close(call: Call, base: VariableScope) -> None:
 
 def running(root: Root) -> Call | None:
     """The call of this very module that is running in this thread, if the innermost one is."""
-    call = current_call()
-    return call if call is not None and call.root is root else None
+    call = innermost_call()
+    if call is None or call.root is not root:
+        return None
+    refuse_other_task(call)
+    return call
 
 
 def starting_a_call(forward: F) -> F:
@@ -85,7 +97,7 @@ def starting_a_call(forward: F) -> F:
     @functools.wraps(forward)
     def wrapper(self: Root, *args: Any, **kwargs: Any) -> Any:
         outer = thread.call
-        if outer is not None and type(self).forward is not wrapper and running(self) is not None:
+        if outer is not None and not _is_forward_of(self, wrapper) and running(self) is not None:
             return forward(self, *args, **kwargs)
         return run(self, outer, forward, args, kwargs)
 
@@ -94,6 +106,45 @@ def starting_a_call(forward: F) -> F:
     own.__code__ = own.__code__.replace(co_name=own.__name__, co_qualname=own.__qualname__)
     own._starts_call = True
     return cast(F, wrapper)
+
+
+def _is_forward_of(root: Root, wrapper: object) -> bool:
+    """Whether torch calls this as the forward of the module, not ``super()`` or a forward put in its place."""
+    if "forward" in root.__dict__:
+        return getattr(root.__dict__["forward"], "__func__", None) is wrapper
+    return type(root).forward is wrapper
+
+
+def put_in_place(root: Root, forward: Callable[..., object]) -> Callable[..., object]:
+    """A forward that is set on one module (``model.forward = ...``), as one that starts a call."""
+    refuse_late(forward, "Give a forward that returns its result")
+    if getattr(forward, "_starts_call", False):  # it is made from one that does, as torch.compile(model.forward)
+        return forward
+    if isinstance(forward, MethodType) and forward.__self__ is root:
+        return MethodType(starting_a_call(forward.__func__), root)
+
+    @functools.wraps(forward)
+    def called(self: Root, *args: object, **kwargs: object) -> object:
+        return forward(*args, **kwargs)
+
+    return MethodType(starting_a_call(called), root)
+
+
+def mend_class(kind: type[Root]) -> None:
+    """Let the forward of a class start a call, also one that was put there after the class was made."""
+    forward = kind.forward
+    if getattr(forward, "_starts_call", False):
+        return
+    holder = next(cls for cls in kind.__mro__ if "forward" in cls.__dict__)
+    if issubclass(holder, Root):
+        holder.forward = starting_a_call(forward)
+        return
+
+    @functools.wraps(forward)
+    def inherited(self: Root, *args: object, **kwargs: object) -> object:
+        return super(kind, self).forward(*args, **kwargs)  # looked up again: a mixin may be patched
+
+    kind.forward = starting_a_call(inherited)
 
 
 def scoped(method: F) -> F:
@@ -140,9 +191,11 @@ class AsDefault:
         store = self._root.variables
         if store._forward_pre_hooks:
             store.run_pre_hooks()
-        call = Call(self._root, store, thread.call)
+        call = Call(self._root, store, current_call())
+        call.task = running_task()
         try:
             building.start(call, sets_built=False)
+            call.careful = call.careful or call.task is not None
             self._open.append(open_base(call))
         except BaseException:  # an interrupt: __exit__ will not be called
             if call.undo is not None:
@@ -156,6 +209,7 @@ class AsDefault:
     ) -> None:
         # Of several that are open at once, the one of this thread.
         base = next((base for base in reversed(self._open) if runs_here(base._call)), self._open[-1])
+        refuse_other_task(base._call)
         self._open.remove(base)
         call = base._call
         if kind is not None and call.undo is not None:

@@ -29,7 +29,7 @@ from .._variables.spec import (
 from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError, NotBuiltError
 from .building import state_kept
-from .entry import AsDefault, Root, run, running, starting_a_call
+from .entry import AsDefault, Root, mend_class, put_in_place, run, running, starting_a_call
 
 
 class ScopedModule(Root):
@@ -72,6 +72,7 @@ class ScopedModule(Root):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        mend_class(type(self))
         if fn is not None and not callable(fn):
             raise ArgumentTypeError.of("fn", fn, "Give the function that is the forward of this module.")
         refuse_late(fn, "Give a function that returns its result")
@@ -91,8 +92,13 @@ class ScopedModule(Root):
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         refuse_late(cls.forward, "Write a forward that returns its result")
-        if not getattr(cls.forward, "_starts_call", False):
-            cls.forward = starting_a_call(cls.forward)  # type: ignore[method-assign]
+        mend_class(cls)
+
+    def __setattr__(self, name: str, value: Tensor | nn.Module) -> None:
+        """A forward that is set on this module starts a call, as one of its class does."""
+        if name == "forward" and callable(value):
+            value = put_in_place(self, value)
+        super().__setattr__(name, value)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the wrapped function; a subclass writes its own."""
@@ -137,6 +143,9 @@ class ScopedModule(Root):
         Raises:
             ScopeError: whatever the call raises; the module is then as it was before.
         """
+        for module in self.modules():
+            if isinstance(module, Root):
+                mend_class(type(module))
         before = modes()
         try:
             with self.variables.open_for_building(), state_kept(self), torch.no_grad():

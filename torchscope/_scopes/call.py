@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from torch import Tensor, nn
 from torch.autograd import profiler as _profiler
@@ -27,6 +27,14 @@ class TemplateState(NamedTuple):
     scope: VariableScope | None = None
     called: bool = False  # a call of it began: from then on it shares
     variables_made: bool = False  # a call of it ended: from then on nothing new may come
+
+
+class Watch(Protocol):
+    """What watches a building call for layers that it makes and forgets."""
+
+    def stop(self) -> None: ...
+
+    def warn(self) -> None: ...
 
 
 class Moment(NamedTuple):
@@ -58,8 +66,9 @@ class Call:
         parameters, tree: where the fast path looks variables up; empty while the call may create.
         careful: whether scopes are entered on the slow path: while it is profiled, and once it is over.
         profiled: whether open scopes are ranges of a profiler's trace.
+        task: the asyncio task that it belongs to, where others of the thread may find it (``as_default``).
         undo: how to undo what it created; ``None`` if it may not create.
-        sets_built, joins, order, kept, modes: of a call that may create, see ``_modules/building.py``.
+        sets_built, joins, order, kept, modes, watch: of a call that may create, see ``_modules/building.py``.
     """
 
     __slots__ = (
@@ -82,9 +91,11 @@ class Call:
         "scope",
         "sets_built",
         "store",
+        "task",
         "templates",
         "tree",
         "undo",
+        "watch",
     )
 
     scope: VariableScope
@@ -95,6 +106,7 @@ class Call:
     joins: Call | None  # the building run that it is a part of
     modes: tuple[int, bool]  # what creating a variable changes in the thread, as it was when the call began
     order: dict[str, bool]  # the paths that calls inside it got of the same root
+    watch: Watch | None  # for layers that it makes and does not keep
     kept: list[tuple[VariableStore, dict[str, bool]]]  # what is not to be taken back: others got it and completed
 
     def __init__(self, root: nn.Module, store: VariableStore, outer: Call | None, moment: Moment | None = None) -> None:
@@ -109,6 +121,8 @@ class Call:
         self.parts: dict[str, Parts] | None = None
         self.templates: dict[object, TemplateState] | None = None
         self.undo = None
+        self.watch = None
+        self.task: object = None
         self.parameters: Mapping[str, Tensor | None] = store._parameters
         if is_dynamo_compiling():
             if store.provisional:  # the fast path must not find them: their next get completes the declaration
@@ -124,6 +138,14 @@ class Call:
     def is_over(self) -> bool:
         """Whether it was left."""
         return self.scope is _ENDED  # type: ignore[comparison-overlap]
+
+    @property
+    def default_named(self) -> bool:
+        """Whether a scope that is open was given a default name."""
+        scope: VariableScope | None = self.scope
+        while scope is not None and (scope._opened_by is None or scope._opened_by._name_or_scope is not None):
+            scope = scope._parent
+        return scope is not None
 
     def end(self) -> None:
         """Let the call forget its scopes, which know the call: nothing is left for the garbage collector.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import TYPE_CHECKING
 
+from torch.compiler import is_dynamo_compiling
+
 from .._variables.tracing import in_backward
-from ..errors import NoActiveModuleError
+from ..errors import NoActiveModuleError, ScopeNestingError
 from .call import Call
 
 if TYPE_CHECKING:
@@ -54,8 +57,49 @@ def runs_here(call: Call) -> bool:
     return running is call
 
 
+def running_task() -> object:
+    """The asyncio task that is running in this thread, or ``None``."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or is_dynamo_compiling():
+        return None
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop is running here
+        return None
+
+
+def refuse_other_task(call: Call) -> None:
+    """Refuse a call that another task holds open across an ``await``.
+
+    Raises:
+        ScopeNestingError: this task did not open it.
+    """
+    if call.task is None:
+        return
+    task = running_task()
+    if task is not call.task:
+        found_by = "code outside of it" if task is None else f"the task {_name(task)}"
+        raise ScopeNestingError.of_task(call.store.owner, _name(call.task), found_by)
+
+
+def _name(task: object) -> str:
+    return repr(getattr(task, "get_name", lambda: "?")())
+
+
 def current_call() -> Call | None:
-    """The innermost call of this thread that is not over."""
+    """The innermost call of this thread that is not over.
+
+    Raises:
+        ScopeNestingError: it belongs to another asyncio task.
+    """
+    call = innermost_call()
+    if call is not None and call.task is not None:
+        refuse_other_task(call)
+    return call
+
+
+def innermost_call() -> Call | None:
+    """The innermost call of this thread that is not over, whichever task it belongs to."""
     call = thread.call
     if call is not None and call.is_over:  # it was left in another thread, or before those inside it
         while call is not None and call.is_over:

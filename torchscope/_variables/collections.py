@@ -17,7 +17,7 @@ from .store import Collected, VariableStore
 
 def collection(store: VariableStore, name: str, scope: str, collected: Collected) -> list[Any]:
     """What is in a collection below ``scope``: variables first, then other values that were added."""
-    variables: list[Any] = []
+    variables: list[Tensor] = []
     tagged = store.tagged.get(name, ())
     trainable = name == TRAINABLE_VARIABLES
     for spec, variable in store.select(scope):
@@ -31,7 +31,12 @@ def collection(store: VariableStore, name: str, scope: str, collected: Collected
     ]
     losses = regularization_losses(store, scope) if name == REGULARIZATION_LOSSES else []
     selected = paths.selector(scope, store.specs)
-    return variables + losses + [value for where, value in collected.get(name, ()) if selected(where)]
+    return once(variables) + losses + [value for where, value in collected.get(name, ()) if selected(where)]
+
+
+def once(variables: list[Tensor]) -> list[Any]:
+    """Each tensor once: one that was put in at several paths is one variable."""
+    return list({id(variable): variable for variable in variables}.values())
 
 
 def _belongs(name: str, tensor: Tensor, saved: bool) -> bool:
@@ -67,10 +72,13 @@ def tag(store: VariableStore, name: str, value: object) -> Callable[[], None] | 
 def regularization_losses(store: VariableStore, scope: str) -> list[Tensor]:
     """One loss per regularized variable, computed from today's values."""
     _refuse_undeclared(store, "regularizers")
-    losses = []
+    losses, regularized = [], set[int]()
     for spec, variable in store.select(scope):
-        loss = spec.regularizer(variable) if spec.regularizer is not None else None
+        if spec.regularizer is None or id(variable) in regularized:
+            continue
+        loss = spec.regularizer(variable)
         if loss is not None:
+            regularized.add(id(variable))
             if not isinstance(loss, Tensor) or loss.dim():
                 mend = f"It is the loss of '{spec.path}': a regularizer returns a scalar tensor, or None."
                 raise ArgumentValueError.of("the regularizer's result", loss, mend)

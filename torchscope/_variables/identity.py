@@ -20,7 +20,7 @@ def path_of(store: VariableStore, variable: Tensor) -> str:
     """
     path = store.path_of_id.get(id(variable))
     if path is None or store.find(path) is not variable:
-        store.path_of_id = {id(store.find(path)): path for path in list(store.specs)}
+        store.path_of_id = {id(store.find(path)): path for path in reversed(list(store.specs))}  # the first one stays
         path = store.path_of_id.get(id(variable))
     if path is None:
         path = next((name for name, tensor, _ in in_modules(store) if tensor is variable), None)

@@ -8,17 +8,24 @@ import sys
 
 import torch
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_NOT_THE_USERS = tuple(
+    os.path.dirname(os.path.abspath(file)) + os.sep for file in (os.path.dirname(__file__), torch.__file__)
+)
+
+
+def place_of_caller() -> tuple[str, int]:
+    """The file and the line of the nearest frame that is neither this package's nor torch's."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
 
 
 def caller() -> str:
-    """``file:line`` of the nearest frame outside this package, the file relative to the working directory if below."""
+    """The same as ``file:line``, the file relative to the working directory if below."""
     if torch.compiler.is_compiling():  # it cannot look at frames
         return "compiled code"
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    file = frame.f_code.co_filename
+    file, line = place_of_caller()
     with contextlib.suppress(OSError):  # the working directory may be gone
         file = file.removeprefix(os.getcwd() + os.sep)
-    return f"{file}:{frame.f_lineno}"
+    return f"{file}:{line}"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .._names import paths
+from ..errors import NotBuiltError
 from .conversion import refuse_unreal
 from .initialize import plain_mode
 from .parameter_dict import PathParameterDict, UnbuiltParameters, spec_of_tensor
@@ -80,16 +81,30 @@ class ModuleTreeDict(PathParameterDict):
     # Converting
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Convert the variables, and remember the new device and dtype for those that are made later."""
-        with self._walked():
-            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        """Convert the variables, and remember the new device and dtype for those that are made later.
+
+        A tensor that has several paths is one tensor afterwards too.
+        """
         probe = torch.empty(0, dtype=self.dtype, device=self.device)
         moved = fn(probe)
+        if not self.built and moved.device.type == "cpu" and moved.is_shared():  # type: ignore[no-untyped-call]
+            raise NotBuiltError.of_sharing(self.owner)
+        tied = self.tied()
+        with self._walked():
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+            for path, first in tied.items():
+                self._parameters[path] = self._parameters[first]
         if moved.dtype != probe.dtype:
             self.dtype = moved.dtype
         if moved.device != probe.device:
             self.device = moved.device
         return self
+
+    def tied(self) -> dict[str, str]:
+        """Of the paths that a parameter has beside its first one, what the first is."""
+        first: dict[int, str] = {}
+        held = () if isinstance(self._parameters, UnbuiltParameters) else list(self._parameters.items())
+        return {path: first[id(p)] for path, p in held if p is not None and first.setdefault(id(p), path) != path}
 
     # Loading and saving
 

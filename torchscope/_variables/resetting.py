@@ -26,7 +26,10 @@ def reset(store: VariableStore) -> None:
         raise InitializerError.of(unknown[0], problem, mend)
     refuse_computed(store, "filled", list(store.specs))
     with plain_mode():
+        tied = store.tied()
         for spec, variable in store.select():
+            if spec.path in tied:  # it is filled as the first of its paths says
+                continue
             if spec.from_value:
                 variable.copy_(value_of(spec.path, spec.initializer, spec.dtype, store.seed))
             else:

@@ -47,6 +47,9 @@ class Asker(Protocol):
     parts: dict[str, Parts] | None  # the variables that it got in parts
 
     @property
+    def default_named(self) -> bool: ...  # whether a scope that is open has a default name
+
+    @property
     def store(self) -> VariableStore: ...
 
 
@@ -187,7 +190,8 @@ class VariableStore(ModuleTreeDict):
         if found is Verdict.ALREADY_GOT:
             raise VariableExistsError.of(path, self.owner, made_at)
         if found is Verdict.NOTHING_TO_SHARE:
-            raise VariableNotFoundError.of_reuse(path, self.owner, paths.nearest(path, self.existing()))
+            near = paths.nearest(path, self.existing())
+            raise VariableNotFoundError.of_reuse(path, self.owner, near, default_named=call.default_named)
         if found is Verdict.MAY_NOT_CREATE:
             self._refuse_to_create(call, path)
         return found is Verdict.CREATE

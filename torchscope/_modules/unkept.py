@@ -1,0 +1,65 @@
+"""Layers that a forward makes, runs and forgets: their weights are new in every call, and nothing trains them.
+
+``nn.Linear(4, 4)(x)`` inside a forward is a mistake that no error follows from. While a module builds, torch's global
+hooks tell which layers are constructed and run; afterwards those are told of that nobody has kept. A module that is
+built runs without the hooks.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+import weakref
+
+from torch import Tensor, nn
+from torch.nn.modules import module as hooks
+
+from .._scopes.call import Call
+from .._variables.made_at import place_of_caller
+
+
+class Watch:
+    """The hooks that watch one building call; whatever becomes of it, they are gone after the next module that runs."""
+
+    def __init__(self, call: Call) -> None:
+        self._call, self._thread = call, threading.get_ident()
+        self._made: dict[int, weakref.ref[nn.Module]] = {}  # the layers that got a tensor in this call
+        self._ran: dict[int, tuple[str, str, int]] = {}  # of those that ran: the class, the file and the line
+        self._handles = [
+            hooks.register_module_parameter_registration_hook(self._note_made),
+            hooks.register_module_buffer_registration_hook(self._note_made),
+            hooks.register_module_forward_pre_hook(self._note_run),
+        ]
+
+    def _watches(self) -> bool:
+        if self._call.undo is None:  # an interrupt kept it from being stopped
+            self.stop()
+        return self._call.undo is not None and threading.get_ident() == self._thread
+
+    def _note_made(self, module: nn.Module, name: str, tensor: Tensor | None) -> None:
+        if tensor is not None and self._watches():
+            self._made[id(module)] = weakref.ref(module)
+
+    def _note_run(self, module: nn.Module, inputs: object) -> None:
+        made = self._made.get(id(module))
+        if made is not None and made() is module and self._watches():
+            self._ran[id(module)] = type(module).__name__, *place_of_caller()
+
+    def stop(self) -> None:
+        """Take the hooks away."""
+        while self._handles:
+            self._handles[-1].remove()
+            self._handles.pop()
+
+    def warn(self) -> None:
+        """Say which of the layers that ran nobody has kept."""
+        owner = self._call.store.owner
+        forgotten = dict.fromkeys(where for key, where in self._ran.items() if self._made[key]() is None)
+        for name, file, line in forgotten:
+            warnings.warn_explicit(
+                f"{name} was made and run inside a call of {owner}, and nothing kept it: each call will make new "
+                f"weights that no optimizer sees. Write get_module('name', nn.{name}, ...), or make it in __init__.",
+                UserWarning,
+                file,
+                line,
+            )
