@@ -32,9 +32,6 @@ def net() -> Any:
     return get_variable("net/w", [2, 3])
 
 
-HERE = f"tests/test_errors.py:{inspect.getsourcelines(net)[1] + 1}"
-
-
 def built() -> ScopedModule:
     return ScopedModule(net).build()
 
@@ -61,6 +58,14 @@ def one(name: Any, *args: Any, **kwargs: Any) -> Callable[[], Any]:
 
 def twice() -> None:
     net(), net()
+
+
+def line(function: Callable[..., Any], more: int) -> str:
+    return f"tests/test_errors.py:{inspect.getsourcelines(function)[1] + more}"
+
+
+TWICE = f"{line(net, 1)}, called from {line(twice, 1)}"
+AGAIN = f"{line(net, 1)}, called from {line(again, 4)}"
 
 
 def leave_outer_first() -> None:
@@ -105,7 +110,8 @@ class NotAModule:
 
 
 NAME_RULE = (
-    "A name is one or more segments between single slashes, each non-empty, without '.', ':', white space or control "
+    "A name is one or more segments between single slashes, each non-empty, without '.', ':', quotes, backslashes, "
+    "white space or control "
     "characters: 'encoder/layer_0/weights'."
 )
 KIND_RULE = (
@@ -190,7 +196,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ScopeError], type[Exception], str
         ScopedModule(twice),
         errors.VariableExistsError,
         ValueError,
-        f"'net/w' was already got in this call of ScopedModule(twice) (made at {HERE}).\nTo share it, open its scope "
+        f"'net/w' was already got in this call of ScopedModule(twice) (made at {TWICE}).\nTo share it, open its scope "
         "with reuse=True or call scope.reuse_variables(). To make a second one, open another scope.",
     ),
     "reuse of nothing": (
@@ -230,7 +236,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ScopeError], type[Exception], str
         again("w", [3, 2]),
         errors.VariableShapeError,
         ValueError,
-        f"'net/w': asked for shape (3, 2), found shape (2, 3) (made at {HERE}).\nAsk for the shape it was declared "
+        f"'net/w': asked for shape (3, 2), found shape (2, 3) (made at {AGAIN}).\nAsk for the shape it was declared "
         "with, leave the shape out, or open another scope for a second variable.",
     ),
     "no shape": (
@@ -272,7 +278,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ScopeError], type[Exception], str
         again("w", None, torch.float64),
         errors.VariableDtypeError,
         ValueError,
-        f"'net/w': asked for dtype torch.float64, found dtype torch.float32 (made at {HERE}).\nAsk for the dtype it "
+        f"'net/w': asked for dtype torch.float64, found dtype torch.float32 (made at {AGAIN}).\nAsk for the dtype it "
         "was declared with, leave the dtype out, or convert the result with .to(dtype).",
     ),
     "dtype and constant": (
@@ -293,7 +299,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[ScopeError], type[Exception], str
         again("w", get=get_buffer),
         errors.VariableKindError,
         TypeError,
-        f"'net/w': asked for a buffer, found a parameter (made at {HERE}).\n{KIND_RULE}",
+        f"'net/w': asked for a buffer, found a parameter (made at {AGAIN}).\n{KIND_RULE}",
     ),
     "dot in a name": (
         one("a.b", [1]),

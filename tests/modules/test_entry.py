@@ -302,3 +302,46 @@ def test_what_watches_a_building_call_is_gone_after_it(fails: bool) -> None:
     assert not hooks._global_forward_pre_hooks
     assert not hooks._global_parameter_registration_hooks
     assert not hooks._global_buffer_registration_hooks
+
+
+def layer(x: Tensor) -> Tensor:
+    with variable_scope(None, default_name="dense"):
+        return x * get_variable("w", [2])
+
+
+class TwoEntries(ScopedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x))
+
+    @scoped
+    def encode(self, x: Tensor) -> Tensor:
+        with variable_scope("shared"):
+            bias = get_variable("b", [2])
+        return layer(x) + bias
+
+    @scoped
+    def decode(self, x: Tensor) -> Tensor:
+        with variable_scope("shared", reuse=AUTO_REUSE):
+            bias = get_variable("b", [2])
+        return layer(x) - bias
+
+
+@pytest.mark.parametrize("building", [False, True])
+def test_a_default_name_that_two_entry_points_share_by_accident_is_told_once(building: bool) -> None:
+    model = TwoEntries()
+    with model.building() if building else torch.no_grad():
+        model.encode(X)
+        with pytest.warns(
+            UserWarning, match=r"'dense/w' of TwoEntries was made at .*:\d+, called from .*:\d+\. A def"
+        ) as told:
+            model.decode(X)
+    assert len(told) == 1
+    model.decode(X), model.encode(X)
+
+
+def test_an_entry_point_that_gets_what_its_call_inside_the_forward_made_is_not_told() -> None:
+    model = TwoEntries().build(X)
+    assert list(model.variables) == ["shared/b", "dense/w", "dense_1/w"]
+    model.encode(X)
+    with pytest.warns(UserWarning, match="'dense/w'"):  # inside the forward it was dense_1
+        model.decode(X)

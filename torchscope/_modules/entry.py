@@ -8,6 +8,7 @@ from types import MethodType, TracebackType
 from typing import Any, TypeVar, cast
 
 from torch import nn
+from torch.compiler import is_dynamo_compiling
 
 from .._scopes.arguments import refuse_late
 from .._scopes.call import Call
@@ -43,13 +44,20 @@ def run(
     function: Callable[..., R],
     args: tuple[object, ...],
     kwargs: Mapping[str, object],
+    *,
+    is_first: bool = False,
 ) -> R:
-    """One call: an empty scope, the function, and the caller's scope back."""
+    """One call: an empty scope, the function, and the caller's scope back.
+
+    In the first call of a ``@scoped`` method, variables below default names are held against the code that made them.
+    """
     store = cast(VariableStore, root._modules["variables"])
     call = Call(root, store, outer)
     try:
         if not store.settled:
             building.start(call, sets_built=True)
+        if is_first:
+            call.compares, call.parameters = True, {}
         base = open_base(call)
         if store._forward_pre_hooks:
             store.run_pre_hooks()
@@ -167,6 +175,7 @@ def scoped(method: F) -> F:
     """
 
     refuse_late(method, "Mark a method that returns its result")
+    name = method.__qualname__
 
     @functools.wraps(method)
     def entry(self: Root, *args: Any, **kwargs: Any) -> Any:
@@ -175,7 +184,11 @@ def scoped(method: F) -> F:
         outer = thread.call
         if outer is not None and running(self) is not None:
             return method(self, *args, **kwargs)
-        return run(self, outer, method, args, kwargs)
+        if is_dynamo_compiling() or name in self.variables.entered:
+            return run(self, outer, method, args, kwargs)
+        result = run(self, outer, method, args, kwargs, is_first=True)
+        self.variables.entered.add(name)
+        return result
 
     return cast(F, entry)
 

@@ -17,8 +17,8 @@ from ..errors import ArgumentValueError, InvalidNameError
 _FORBIDDEN = re.compile(r"""[.:"\\\s\x00-\x1f\x7f-\x9f]""")
 # What `model.variables` holds as an attribute, where torch.fx would find it instead of the variable.
 _ATTRIBUTES = (
-    "_keys building building_calls built collected device dtype first_values is_replica lock made_strictly makers"
-    " module_made_at owner parts path_of_id provisional seed settled specs tagged tree"
+    "_keys building building_calls built collected device dtype entered first_values is_replica lock made_strictly"
+    " makers module_made_at owner parts path_of_id provisional seed settled specs tagged tree"
 )
 _TAKEN_AT_ROOT = frozenset((*dir(nn.Module()), *_ATTRIBUTES.split(), *keyword.kwlist, "_extra_state"))
 _GLOB = re.compile(r"\*\*/?|\*|\?|\[!?[^\]]+\]")

@@ -64,6 +64,7 @@ class Call:
         templates: what each template is in it; made when first needed.
         moment: where another call was, if this one goes on from there (activation checkpointing).
         parameters, tree: where the fast path looks variables up; empty while the call may create.
+        compares: whether what it gets below default names is held against the code that made it.
         careful: whether scopes are entered on the slow path: while it is profiled, and once it is over.
         profiled: whether open scopes are ranges of a profiler's trace.
         task: the asyncio task that it belongs to, where others of the thread may find it (``as_default``).
@@ -74,6 +75,7 @@ class Call:
     __slots__ = (
         "careful",
         "collected",
+        "compares",
         "default_names",
         "got",
         "joins",
@@ -122,6 +124,7 @@ class Call:
         self.templates: dict[object, TemplateState] | None = None
         self.undo = None
         self.watch = None
+        self.compares = False
         self.task: object = None
         self.parameters: Mapping[str, Tensor | None] = store._parameters
         if is_dynamo_compiling():

@@ -1,31 +1,92 @@
-"""Where in the user's code something was made."""
+"""Where in the user's code something was made: the line that asked for it, and the lines that this was called from."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from types import FrameType
 
 import torch
 
-_NOT_THE_USERS = tuple(
-    os.path.dirname(os.path.abspath(file)) + os.sep for file in (os.path.dirname(__file__), torch.__file__)
-)
-
-
-def place_of_caller() -> tuple[str, int]:
-    """The file and the line of the nearest frame that is neither this package's nor torch's."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
+_MOST = 5  # lines: beyond these, of deep recursion for example, a message is no clearer
+_CALLED_FROM = ", called from "
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
+_STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+_INSTALLED = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
+_START_OF_A_CALL = os.path.join(_PACKAGE, "_modules", "entry.py")
 
 
 def caller() -> str:
-    """The same as ``file:line``, the file relative to the working directory if below."""
+    """``"layers.py:5, called from model.py:12"``: the user's lines that lead here, the nearest first.
+
+    They end where a call of a module began. Files below the working directory are relative to it; in a notebook the
+    cell stands for the file. Lines of this package, of torch and of Python's own library are left out.
+    """
     if torch.compiler.is_compiling():  # it cannot look at frames
         return "compiled code"
-    file, line = place_of_caller()
+    return _said(tuple(_lines()))
+
+
+def place_of_caller() -> tuple[str, int]:
+    """The file and the number of the nearest of these lines."""
+    return next(_lines(), ("unknown", 0))
+
+
+def warn_if_made_elsewhere(path: str, owner: str, made_at: str) -> bool:
+    """Warn if code leads by a default name to a variable that other code made.
+
+    The ways of both are compared from the variable outwards; one of them may begin farther out.
+    """
+    here = caller()
+    ways = zip(made_at.split(_CALLED_FROM), here.split(_CALLED_FROM), strict=False)
+    elsewhere = any(one != other for one, other in ways)
+    if elsewhere:
+        warnings.warn_explicit(
+            f"'{path}' of {owner} was made at {made_at}. A default name leads to it from {here} too, since each entry "
+            "point counts default names from the beginning, so the two share it. Open a scope of its own name in each, "
+            "or one name in both if sharing is meant.",
+            UserWarning,
+            *place_of_caller(),
+        )
+    return elsewhere
+
+
+def _lines() -> Iterator[tuple[str, int]]:
+    frame: FrameType | None = sys._getframe(1)
+    count = 0
+    while frame is not None and count < _MOST:
+        file = frame.f_code.co_filename
+        if count and file == _START_OF_A_CALL:
+            return
+        if _is_the_users(file):
+            yield file, frame.f_lineno
+            count += 1
+        frame = frame.f_back
+
+
+@functools.lru_cache
+def _is_the_users(file: str) -> bool:
+    if file.startswith((_PACKAGE, _TORCH, "<frozen ")):
+        return False
+    return not file.startswith(_STANDARD) or any(folder in file for folder in _INSTALLED)
+
+
+@functools.lru_cache(maxsize=4096)  # all variables of a loop are made by the same lines: they share one text
+def _said(lines: tuple[tuple[str, int], ...]) -> str:
+    return _CALLED_FROM.join(f"{_shown(file)}:{line}" for file, line in lines) or "unknown"
+
+
+def _shown(file: str) -> str:
+    shell: object = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    name_of = getattr(getattr(shell, "compile", None), "format_code_name", lambda file: None)
+    cell = name_of(file)  # of a notebook: ("Cell", "In[5]")
+    if cell is not None:
+        return " ".join(cell)
     with contextlib.suppress(OSError):  # the working directory may be gone
-        file = file.removeprefix(os.getcwd() + os.sep)
-    return f"{file}:{line}"
+        return file.removeprefix(os.getcwd() + os.sep)
+    return file

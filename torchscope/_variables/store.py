@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from .._names import paths
 from ..errors import InitializerError, VariableExistsError, VariableKindError, VariableNotFoundError
+from .made_at import warn_if_made_elsewhere
 from .making import complete, make
 from .module_tree import ModuleTreeDict
 from .path_tree import PathNode, tree_of
@@ -46,6 +47,8 @@ class Asker(Protocol):
     sets_built: bool  # whether its completion builds the module
     parts: dict[str, Parts] | None  # the variables that it got in parts
 
+    compares: bool  # whether it is the first call of its entry point
+
     @property
     def default_named(self) -> bool: ...  # whether a scope that is open has a default name
 
@@ -74,6 +77,7 @@ class VariableStore(ModuleTreeDict):
         # of each build() that is running: path -> what a buffer, or what is frozen, is to hold again after it
         self.first_values: list[dict[str, Tensor]] = []
         self.path_of_id: dict[int, str] = {}  # a cache, see identity.py
+        self.entered: set[str] = set()  # the @scoped methods that were run
 
     def set_built(self, built: bool) -> None:
         """From now on, calls return and create no more; or, if the first call is undone, they may again."""
@@ -158,6 +162,8 @@ class VariableStore(ModuleTreeDict):
                 tensor = self._complete(call, request, spec, tensor)
             else:
                 spec.check(request.kind, request.shape, request.dtype)
+                if call.compares and call.default_named and spec.made_at is not None:
+                    call.compares = not warn_if_made_elsewhere(path, self.owner, spec.made_at)  # one warning will do
         call.got[path] = True
         return tensor
 
