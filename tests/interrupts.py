@@ -96,7 +96,7 @@ def seconds(work: str, file: Path) -> float:
 def broken(model: ScopedModule, work: str, generator: Tensor, before: dict[str, Tensor], file: Path) -> Iterator[str]:
     """What is not as it was before, or not as it is after the whole work."""
     store = model.variables
-    if thread.call is not None or current_scope() is not None:
+    if thread.stack.call is not None or current_scope() is not None:
         yield "a scope is open"
     if store.building_calls or store.building or store.first_values:
         yield "a build is noted as running"
@@ -132,7 +132,7 @@ def broken(model: ScopedModule, work: str, generator: Tensor, before: dict[str, 
 
 def restore() -> None:
     """Let the next round begin where a broken one did not end."""
-    thread.call, creating.depth = None, 0
+    thread.stack.call, creating.depth = None, 0
     torch.set_grad_enabled(True)
 
 

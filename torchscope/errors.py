@@ -122,6 +122,16 @@ class TracingError(ScopeError, RuntimeError):
     """
 
     @classmethod
+    def of_branch(cls, path: str, owner: str) -> Self:
+        return cls._said(
+            f"'{path}' of {owner} was got inside a function that torch.compile traces as a branch (of torch.cond, "
+            "while_loop, scan, flex_attention, ...), where what the call notes of it would be lost.",
+            "Wrap the function: torch.cond(pred, branch(f), branch(g), operands), with branch from "
+            "torchscope.control_flow; or get the variable before. A ScopedModule may be called in a branch as it is.",
+            path=path,
+        )
+
+    @classmethod
     def of(cls, path: str, owner: str, tracer: str) -> Self:
         return cls._said(
             f"'{path}' of {owner} is not declared yet and cannot be under {tracer}.",

@@ -40,7 +40,7 @@ FLOORS = {
     "_scopes": """
     arguments settings call stack naming getter scope variable_scope get_variable name_scope
     """,
-    "_modules": "unkept building entry scoped_module submodule template recompute",
+    "_modules": "unkept building entry snapshot scoped_module submodule template recompute control_flow",
     # What stands on the floors.
     "graph": "_node _dot _tensorboard _graph _record __init__",
     "checkpoint": """
@@ -51,6 +51,7 @@ FLOORS = {
 # The public faces, and the commands; these import from anywhere above but one another's insides.
 FACES = [
     "recompute",
+    "control_flow",
     "__init__",
     "cli._common",
     "cli._convert",

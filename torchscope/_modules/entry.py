@@ -63,7 +63,8 @@ def run(
             store.run_pre_hooks()
         result = function(root, *args, **kwargs)
         # Most calls leave nothing open, created or collected.
-        if thread.call is not call or call.scope is not base or call.undo is not None or call.collected is not None:
+        is_innermost = thread.stack.call is call
+        if not is_innermost or call.scope is not base or call.undo is not None or call.collected is not None:
             _close(call, base)
         return result
     except BaseException:
@@ -104,7 +105,7 @@ def starting_a_call(forward: F) -> F:
 
     @functools.wraps(forward)
     def wrapper(self: Root, *args: Any, **kwargs: Any) -> Any:
-        outer = thread.call
+        outer = thread.stack.call
         if outer is not None and not _is_forward_of(self, wrapper) and running(self) is not None:
             return forward(self, *args, **kwargs)
         return run(self, outer, forward, args, kwargs)
@@ -181,7 +182,7 @@ def scoped(method: F) -> F:
     def entry(self: Root, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(self, Root):
             raise ArgumentTypeError.of("self", self, "@scoped marks methods of a ScopedModule.")
-        outer = thread.call
+        outer = thread.stack.call
         if outer is not None and running(self) is not None:
             return method(self, *args, **kwargs)
         if is_dynamo_compiling() or name in self.variables.entered:

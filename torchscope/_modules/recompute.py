@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch.utils import checkpoint as _torch
 
-from .._names.default_names import DefaultNames
-from .._scopes.call import Call, Moment
-from .._scopes.scope import VariableScope, open_base, place
-from .._scopes.stack import current_call, current_scope, innermost, pop, thread
+from .._scopes.stack import current_call, current_scope, innermost
 from .._scopes.variable_scope import variable_scope
-from .._variables.tracing import in_backward
+from .._variables.tracing import in_backward, unchecked
+from .snapshot import Snapshot
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,33 +49,11 @@ def checkpoint(function: Callable[..., Any], *args: object, **kwargs: Any) -> An
     Raises:
         NoActiveModuleError: no module is running in this thread.
     """
-    if not torch.compiler.is_compiling():
-        return _torch.checkpoint(keep_scope(function), *args, **kwargs)
-    # The compiler must not take what scopes record for side effects that the recompute has to repeat.
-    before = _skip_side_effects(True)
-    try:
-        return _torch.checkpoint(function, *args, **kwargs)
-    finally:
-        _skip_side_effects(before)
-
-
-def _skip_side_effects(skip: bool) -> bool:
-    """Say whether the compiler skips side effects of a checkpointed function in backward; returns what was set."""
-    from torch._dynamo import config
-
-    before: bool = config.skip_fwd_side_effects_in_bwd_under_checkpoint
-    config.skip_fwd_side_effects_in_bwd_under_checkpoint = skip
-    return before
-
-
-_skip_side_effects._dynamo_marked_constant = True  # type: ignore[attr-defined]  # it runs while the compiler traces
+    return _torch.checkpoint(keep_scope(function), *args, **kwargs)
 
 
 def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
     """The function, bound to the scope that is open now, for tools that checkpoint by themselves.
-
-    Under ``torch.compile`` such tools need ``torch._dynamo.config.skip_fwd_side_effects_in_bwd_under_checkpoint``
-    to be true.
 
     Its first run is a part of this call, in this scope. Run again, in backward, it finds the scope, what was got
     before, and the counts of default names as they are here. There it creates nothing, and what it adds to collections
@@ -101,8 +76,8 @@ def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
     """
     scope = innermost("keep_scope()")
     if torch.compiler.is_compiling():  # the compiler traces the function here, and recomputes what it traced
-        return function
-    snapshot = _Snapshot(scope)
+        return functools.partial(unchecked, function)
+    snapshot = Snapshot(scope)
     runs = itertools.count()
 
     @functools.wraps(function)
@@ -118,36 +93,3 @@ def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
     return kept
-
-
-class _Snapshot:
-    """A call and its innermost scope as they are now, for the recompute to go on from."""
-
-    def __init__(self, scope: VariableScope) -> None:
-        call = scope._call
-        assert call.last is not None  # the call is running
-        self.moment = Moment(call, scope, call.last, len(call.got))
-        self.reuse, self.settings = scope._reuse, scope._settings
-        self.default_names = {} if call.default_names is None else call.default_names.given.copy()
-        self.parts = (call.parts or {}).copy()
-        self.templates = (call.templates or {}).copy()
-
-    @contextmanager
-    def resumed(self) -> Iterator[None]:
-        """Make the scope current in a new call that knows what the old one knew."""
-        before = self.moment.call
-        call = Call(before.root, before.store, thread.call, self.moment)
-        call.got = dict(itertools.islice(before.got.items(), self.moment.got))
-        call.parts, call.templates = self.parts.copy(), self.templates.copy()
-        call.default_names = DefaultNames()
-        call.default_names.given = self.default_names.copy()
-        call.default_names.by_path = True  # counts go on from all that was opened before
-        base = open_base(call)
-        assert call.tree is not None
-        place(base, call.tree, "", self.moment.scope.name)
-        base._reuse, base._settings = self.reuse, self.settings
-        base._got_before = self.moment.got
-        try:
-            yield
-        finally:
-            pop(call)

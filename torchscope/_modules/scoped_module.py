@@ -150,7 +150,7 @@ class ScopedModule(Root):
         try:
             with self.variables.open_for_building(), state_kept(self), torch.no_grad():
                 # A call around the call: if a hook of the module fails, that is rolled back too.
-                run(self, thread.call, type(self).__call__, args, kwargs)
+                run(self, thread.stack.call, type(self).__call__, args, kwargs)
         finally:  # an interrupt may have come while no_grad was being left
             back_to(before)
         return self

@@ -72,7 +72,7 @@ def get_variable(
         InitializerError: the initializer cannot fill the tensor.
         TracingError: it would have to be created while something is tracing.
     """
-    call = thread.call
+    call = thread.stack.call
     if call is None:
         raise NoActiveModuleError.of("get_variable()", in_backward=in_backward())
     scope = call.scope

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch.compiler import is_dynamo_compiling
 
-from .._variables.tracing import in_backward
+from .._variables.tracing import in_backward, unchecked
 from ..errors import NoActiveModuleError, ScopeNestingError
 from .call import Call
 
@@ -16,16 +16,24 @@ if TYPE_CHECKING:
     from .scope import VariableScope
 
 
-class _Thread(threading.local):
-    """The innermost call of this thread; those it interrupts follow by ``outer``. A call knows its innermost scope.
+class _Stack:
+    """The innermost call of a thread; those it interrupts follow by ``outer``. A call knows its innermost scope.
 
-    Set per thread in ``__init__``, not as a class attribute: ``torch.compile`` guards on where it is found.
+    Its attribute is a slot. Of one in a ``__dict__``, as the ``threading.local`` itself has, Dynamo loses what is
+    written after a branch of ``torch.cond`` was traced: a module that was called then got the caller's variables.
     """
 
-    call: Call | None
+    __slots__ = ("call",)
 
     def __init__(self) -> None:
-        self.call = None
+        self.call: Call | None = None
+
+
+class _Thread(threading.local):
+    """The stack of each thread, set in ``__init__`` and not on the class: ``torch.compile`` guards on where it is."""
+
+    def __init__(self) -> None:
+        self.stack = _Stack()
 
 
 thread = _Thread()
@@ -34,7 +42,15 @@ thread = _Thread()
 def push(call: Call, base: VariableScope) -> None:
     """Make a call the innermost one of this thread, with ``base`` as the scope at its bottom."""
     call.last = call.scope = base
-    thread.call = call
+    _let_run(call)
+
+
+def _let_run(call: Call | None) -> None:
+    """Make this the innermost call of the thread; a branch that is compiled may do that too."""
+    if is_dynamo_compiling():
+        unchecked(setattr, thread.stack, "call", call)
+    else:
+        thread.stack.call = call
 
 
 def pop(call: Call) -> None:
@@ -44,14 +60,14 @@ def pop(call: Call) -> None:
         while scope is not None:
             scope._end_range()
             scope = scope._parent
-    if thread.call is call or runs_here(call):
-        thread.call = call.outer
+    if thread.stack.call is call or runs_here(call):
+        _let_run(call.outer)
     call.end()
 
 
 def runs_here(call: Call) -> bool:
     """Whether a call is this thread's innermost one, or one that this interrupts."""
-    running = thread.call
+    running = thread.stack.call
     while running is not None and running is not call:
         running = running.outer
     return running is call
@@ -100,11 +116,11 @@ def current_call() -> Call | None:
 
 def innermost_call() -> Call | None:
     """The innermost call of this thread that is not over, whichever task it belongs to."""
-    call = thread.call
+    call = thread.stack.call
     if call is not None and call.is_over:  # it was left in another thread, or before those inside it
         while call is not None and call.is_over:
             call = call.outer
-        thread.call = call
+        thread.stack.call = call
     return call
 
 

@@ -78,7 +78,7 @@ class variable_scope(Opening):
             self._check_options(options)
 
     def __enter__(self) -> VariableScope:
-        call = thread.call
+        call = thread.stack.call
         if self._options or call is None or call.careful:
             return self._enter_slowly()
         outer = call.scope
@@ -104,7 +104,7 @@ class variable_scope(Opening):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        call = thread.call
+        call = thread.stack.call
         if call is None or call.scope._opening is not self:
             self._leave_slowly(failed=kind is not None)
         else:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .._names.paths import prefix_of
 from .spec import HasSpecs, VariableSpec
+from .tracing import branch_depth, refuse_in_branch
 
 _NO_SCOPES: dict[str, PathNode] = {}  # shared by all nodes that have none
 _NO_NAMES: dict[str, int] = {}
@@ -101,8 +102,11 @@ class TracedNode:
     step and for each declared shape.
     """
 
-    def __init__(self, path: str, parameters: Mapping[str, Tensor | None], store: HasSpecs) -> None:
+    def __init__(
+        self, path: str, parameters: Mapping[str, Tensor | None], store: HasSpecs, depth: int | None = None
+    ) -> None:
         self.path = path
+        self._depth = branch_depth() if depth is None else depth  # of the call
         self._parameters = parameters
         self._store = store  # not its specs: the compiler would check every key
 
@@ -123,11 +127,12 @@ class TracedNode:
             return name
         if type(name) is not str or not name.isidentifier():
             raise KeyError(name)  # a scope object, or a name with slashes: for the slow path
+        refuse_in_branch(self._depth, self.prefix + name, self._store.owner)
         return self.below(name)
 
     def below(self, path: str) -> TracedNode:
         """As that of a node."""
-        return TracedNode(self.prefix + path, self._parameters, self._store) if path else self
+        return TracedNode(self.prefix + path, self._parameters, self._store, self._depth) if path else self
 
     @property
     def shape(self) -> tuple[int, ...]:

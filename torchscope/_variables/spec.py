@@ -143,6 +143,7 @@ class SpecsView(Mapping[str, VariableSpec]):
 class HasSpecs(Protocol):
     """A store, as far as its declarations go."""
 
+    owner: str
     specs: dict[str, VariableSpec]
 
 

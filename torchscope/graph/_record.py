@@ -90,7 +90,7 @@ class _Recorder(name_ops):
         self, function: str, args: object, kwargs: Mapping[str, object], made: list[Tensor], *, named: bool
     ) -> str | None:
         name = super()._ran(function, args, kwargs, made, named=named)
-        space = self._space(thread.call)
+        space = self._space(thread.stack.call)
         inputs = [self._read(tensor, space) for tensor in tensors_in([args, kwargs])]
         if name is None and not inputs:
             return None  # torch.ones and the like outside of any call: an input, if it is read
@@ -130,7 +130,7 @@ class _Recorder(name_ops):
 
     def _variable(self, tensor: Tensor) -> tuple[_Space | None, str]:
         """The call whose module holds a tensor, and its path there; of a plain module's too."""
-        call = thread.call
+        call = thread.stack.call
         while call is not None:
             for prefix, module in _modules(call.root):
                 for name, held in held_by(module):

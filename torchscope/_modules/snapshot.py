@@ -1,0 +1,69 @@
+"""A call as it is at one moment, for code that runs later, or elsewhere, to go on from there."""
+
+from __future__ import annotations
+
+import itertools
+from types import TracebackType
+
+from .._names.default_names import DefaultNames
+from .._scopes.call import Call, Moment
+from .._scopes.scope import VariableScope, open_base, place
+from .._scopes.stack import pop, thread
+from . import building
+
+
+class Snapshot:
+    """The innermost scope of a call, what the call has got, and how far its default names are, as they are now."""
+
+    def __init__(self, scope: VariableScope) -> None:
+        call = scope._call
+        assert call.last is not None  # the call is running
+        self.moment = Moment(call, scope, call.last, len(call.got))
+        self.reuse, self.settings = scope._reuse, scope._settings
+        self.default_names = {} if call.default_names is None else call.default_names.given.copy()
+        self.parts = (call.parts or {}).copy()
+        self.templates = (call.templates or {}).copy()
+
+    def resumed(self, *, may_create: bool = False) -> Resumed:
+        """A block that goes on from here, in a call of its own; if it may create, as a part of a call that does."""
+        return Resumed(self, may_create)
+
+
+class Resumed:
+    """``with snapshot.resumed():``. What the block opens and gets is not noted in the call of the snapshot.
+
+    A class and no generator, since ``torch.compile`` goes through it.
+    """
+
+    def __init__(self, snapshot: Snapshot, may_create: bool) -> None:
+        moment = snapshot.moment
+        before = moment.call
+        self._call = call = Call(before.root, before.store, thread.stack.call, moment)
+        call.got = dict(itertools.islice(before.got.items(), moment.got))
+        call.parts, call.templates = snapshot.parts.copy(), snapshot.templates.copy()
+        call.default_names = DefaultNames()
+        call.default_names.given = snapshot.default_names.copy()
+        call.default_names.by_path = True  # counts go on from all that was opened before
+        self._snapshot, self._creates = snapshot, may_create and before.undo is not None
+
+    def __enter__(self) -> None:
+        snapshot, call = self._snapshot, self._call
+        if self._creates:
+            building.start(call, sets_built=False)
+        base = open_base(call)
+        assert call.tree is not None
+        place(base, call.tree, "", snapshot.moment.scope.name)
+        base._reuse, base._settings = snapshot.reuse, snapshot.settings
+        base._got_before = snapshot.moment.got
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        call = self._call
+        try:
+            if call.undo is not None and kind is None:
+                building.finish(call)
+        finally:
+            if call.undo is not None:
+                building.roll_back(call)
+            pop(call)
