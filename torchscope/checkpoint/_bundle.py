@@ -22,6 +22,7 @@ from ._bytes import Cursor
 from ._crc import masked_crc
 from ._entry import Entry
 from ._leveldb import entries
+from ._mapping import mapped
 from ._proto import Message
 
 STRING = 7
@@ -50,7 +51,7 @@ DTYPES = {
     24: torch.float8_e5m2,
     25: torch.float8_e4m3fn,
 }
-_LARGE = 1 << 16  # bytes from which on a tensor is mapped: there is a limit to the number of mappings
+_MOST_KEYS = 64  # how many bytes of keys of slices a byte of the index may stand for
 _MOST_AXES, _MOST_ELEMENTS = 64, 1 << 58  # of a tensor; its bytes must be counted in 63 bits
 _NAMES = {20: "resource", 21: "variant", 29: "int4", 30: "uint4"}
 
@@ -85,7 +86,8 @@ class Bundle:
     def __init__(self, prefix: str) -> None:
         self.prefix, self.index = prefix, prefix + ".index"
         with open(self.index, "rb") as file:
-            table = entries(self.index, file.read())
+            held = file.read()
+        table, most = entries(self.index, held), _MOST_KEYS * len(held)
         header = Message(self.index, table.pop(b"", b""))
         self.shards = header.number(1)
         if self.shards < 1:
@@ -99,6 +101,9 @@ class Bundle:
                 name = self._name(key)
                 self.stored[name] = self._stored_as(name, value)
         self._maps: dict[int, mmap.mmap] = {}
+        long = next((name for name, stored in self.stored.items() if len(name) * len(stored.slices) > most), None)
+        if long is not None:
+            raise CheckpointError.of(self.index, f"the keys of its slices take more than {most} bytes", entry=long[:99])
         known = {_slice_key(name, part) for name, stored in self.stored.items() for part in stored.slices}
         lost = next((key for key in table if key.startswith(b"\0") and key not in known), None)
         if lost is not None:
@@ -173,19 +178,9 @@ class Bundle:
             raise self._damaged(name, stored)
         if not stored.size:
             return torch.empty(stored.shape, dtype=dtype, device="cpu")
-        if stored.size >= _LARGE and stored.offset % dtype.itemsize == 0:
-            # A private mapping of its own: what is written into it is neither in the file nor in another tensor.
-            try:
-                storage: Any = torch.UntypedStorage.from_file(
-                    self._file(stored.shard), False, stored.offset + stored.size
-                )
-            except RuntimeError:
-                pass  # the file is gone since: what is mapped of it is still there
-            else:
-                flat = torch.empty(0, dtype=dtype, device="cpu")
-                flat.set_(storage, stored.offset // dtype.itemsize, (math.prod(stored.shape),), (1,))
-                return flat.reshape(stored.shape)
-        return torch.frombuffer(bytearray(held), dtype=dtype).reshape(stored.shape)
+        tensor = mapped(self._file(stored.shard), stored.offset, stored.shape, dtype)
+        # If the file is gone since, what was mapped of it before is still there.
+        return torch.frombuffer(bytearray(held), dtype=dtype).reshape(stored.shape) if tensor is None else tensor
 
     def _joined(self, name: str, stored: _Stored) -> torch.Tensor:
         """A partitioned variable, whole. Its slices must cover it, each element once."""

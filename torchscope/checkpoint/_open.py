@@ -104,8 +104,9 @@ def _is_in(path: str, folder: str) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(folder)
 
 
-# Of protocol buffers as text: comments, strings in either quotes, names, and all else by the letter.
-_TOKEN = re.compile(rb"""#[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\w+|\S""")
+# Of protocol buffers as text: comments, strings in either quotes, a string that does not end, names, and all else by
+# the letter. Each letter is looked at once.
+_TOKEN = re.compile(rb"""#[^\n]*|"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'|["'][^\n]*|\w+|\S""")
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|[xX][0-9a-fA-F]{1,2}|.)")
 _ESCAPED = {b"n": b"\n", b"t": b"\t", b"r": b"\r"}
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
+import math
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,16 +16,21 @@ import torch
 from .._extra import need
 from ..errors import CheckpointError
 from ._entry import Entry
+from ._mapping import mapped
+from ._zip import Archive
 
 Found = Iterator[tuple[str, Entry]]
+_MOST_HEADER = 1 << 16  # bytes, of one array in an .npz file
+_MOST_DEPTH = 100  # of dicts and lists in a file of torch's
 
 
 def npz(file: str) -> Found:
     """The arrays of a file that ``numpy.savez`` wrote."""
     numpy = need("numpy", "checkpoint", "Reading .npz files")
 
-    def read(member: zipfile.ZipInfo, name: str) -> Any:
-        with _trouble(file, name), archive.open(member) as held:
+    def read(member: zipfile.ZipInfo, name: str, size: int) -> Any:
+        with _trouble(file, name), archive.held.open(member) as held:
+            archive.refuse_bomb(member, size)
             array = numpy.lib.format.read_array(held, allow_pickle=False)
             if array.dtype.kind == "U":
                 return [str(text).encode() for text in array.reshape(-1)]
@@ -31,10 +39,13 @@ def npz(file: str) -> Found:
             return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C", copy=False))
 
     with _trouble(file):
-        archive = zipfile.ZipFile(file)  # it stays open: what it holds can be read when the file is removed
-        for member in archive.infolist():
+        archive = Archive(file)
+        archive.refuse_gaps()
+        for member in archive.held.infolist():
             name = member.filename.removesuffix(".npy")
-            with _trouble(file, name), archive.open(member) as held:
+            with _trouble(file, name), archive.held.open(member) as held:
+                _refuse_long_header(held.read(12))
+                held.seek(0)
                 version = numpy.lib.format.read_magic(held)
                 header = getattr(numpy.lib.format, f"read_array_header_{version[0]}_0")
                 shape, _, dtype = header(held)
@@ -42,23 +53,39 @@ def npz(file: str) -> Found:
                     raise ValueError(f"its shape {shape} is negative")
                 text = dtype.kind in "US"
                 kind = bytes if text else torch.from_numpy(numpy.empty(0, dtype.newbyteorder("="))).dtype
-            yield name, Entry(name, tuple(shape), kind, functools.partial(read, member, name))
+            size = math.prod(shape) * dtype.itemsize
+            yield name, Entry(name, tuple(shape), kind, functools.partial(read, member, name, size))
+
+
+def _refuse_long_header(start: bytes) -> None:
+    """Refuse a header of an array whose length, which the file gives, no header has: it would be read before that."""
+    length = int.from_bytes(start[8:10] if start[6:7] == b"\1" else start[8:12], "little")
+    if length > _MOST_HEADER:
+        raise ValueError(f"its header claims to be {length} bytes long")
 
 
 def safetensors(file: str) -> Found:
     """The tensors of a safetensors file."""
     package = need("safetensors", "checkpoint", "Reading .safetensors files")
 
-    def read(name: str) -> Any:
+    def read(name: str, offset: int, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         with _trouble(file, name):
-            return held.get_tensor(name)
+            tensor = mapped(file, offset, shape, dtype)
+            if tensor is None:
+                tensor = held.get_tensor(name).clone()
+        return tensor
 
     with _trouble(file):
-        held = package.safe_open(file, framework="pt")  # it stays open, likewise
+        held = package.safe_open(file, framework="pt")  # it stays open: what it holds can be read without the file
+        with open(file, "rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(length))
         for name in held.keys():  # noqa: SIM118
-            part = held.get_slice(name)
-            kind = SAFETENSORS[part.get_dtype()]
-            yield name, Entry(name, tuple(part.get_shape()), kind, functools.partial(read, name))
+            shape, dtype = tuple(header[name]["shape"]), SAFETENSORS.get(header[name]["dtype"])
+            if dtype is None:
+                raise CheckpointError.of(file, f"its dtype {header[name]['dtype']} is none that is read", entry=name)
+            offset = 8 + length + header[name]["data_offsets"][0]
+            yield name, Entry(name, shape, dtype, functools.partial(read, name, offset, shape, dtype))
 
 
 SAFETENSORS = {
@@ -84,23 +111,39 @@ SAFETENSORS = {
 def torch_file(file: str) -> Found:
     """The tensors of a file that ``torch.save`` wrote, dicts within dicts by slash paths; nothing else is unpickled."""
     with _trouble(file):
-        held = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+        is_zip = zipfile.is_zipfile(file)
+        held = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
+        archive = Archive(file) if is_zip else None
     if not isinstance(held, Mapping):
         raise CheckpointError.of(file, f"it holds a {type(held).__name__}, not tensors by name")
     for name, tensor in _tensors(file, held):
-        yield name, Entry(name, tuple(tensor.shape), tensor.dtype, functools.partial(_copy, tensor))
+        yield (
+            name,
+            Entry(name, tuple(tensor.shape), tensor.dtype, functools.partial(_copy, file, name, tensor, archive)),
+        )
 
 
-def _copy(tensor: torch.Tensor) -> torch.Tensor:
+def _copy(file: str, name: str, tensor: torch.Tensor, archive: Archive | None) -> torch.Tensor:
     """A tensor of its own, since what is written into it must not be what is read next."""
+    if archive is not None:
+        with _trouble(file, name):
+            archive.check()
     return tensor.resolve_conj().resolve_neg().clone()
 
 
 def _tensors(file: str, held: Mapping[object, object]) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors in dicts and lists within one another, in order."""
+    """The tensors in dicts and lists within one another, in order.
+
+    What is shared comes under each of its names, as far as there are not more names than the file has bytes.
+    """
+    most, seen = max(1000, os.path.getsize(file)), 0
     waiting: list[tuple[str, object, tuple[int, ...]]] = [("", held, ())]
     while waiting:
         name, value, around = waiting.pop()
+        seen += 1
+        if seen > most or len(around) > _MOST_DEPTH:
+            problem = f"its dicts and lists are more than {_MOST_DEPTH} deep, or have more than {most} names"
+            raise CheckpointError.of(file, problem)
         if isinstance(value, torch.Tensor):
             _refuse_strange(file, name, value)
             yield name, value.detach()
