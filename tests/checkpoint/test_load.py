@@ -189,6 +189,90 @@ def test_lstm_gates_give_the_numbers_of_tensorflows_cell(tmp_path: Path) -> None
     torch.testing.assert_close(found[0], c_new.tanh() * o.sigmoid())
 
 
+RECURRENT = {"rnn/recurrent_kernel": numbers(2, 8), "gru/recurrent_kernel": numbers(2, 6)}  # of Keras' layers
+z, r, h = np.split(numbers(3, 6), 3, axis=1)
+GATES: dict[str, tuple[dict[str, Any], Any, list[int], Any, Any]] = {
+    "keras' lstm, unasked": ({"rnn/kernel": numbers(3, 8)}, "lstm/kernel", [8, 3], None, numbers(3, 8).T),
+    "keras' bias of an lstm": ({"rnn/bias": numbers(8)}, "lstm/bias", [8], None, numbers(8)),
+    "keras_gru": ({"gru/kernel": numbers(3, 6)}, "w", [6, 3], "keras_gru", np.concatenate([r, z, h], 1).T),
+    "keras_gru, as it is": ({"gru/kernel": numbers(3, 6)}, "w", [6, 3], "dense", numbers(3, 6).T),
+    "keras_gru, bias": (
+        {"gru/bias": numbers(6)},
+        "w",
+        [6],
+        "keras_gru",
+        np.concatenate([numbers(6)[2:4], numbers(6)[:2], numbers(6)[4:]]),
+    ),
+    "conv_lstm": (
+        {"conv_lstm_cell/kernel": numbers(2, 2, 3, 4)},
+        "w",
+        [4, 3, 2, 2],
+        "conv_lstm",
+        numbers(2, 2, 3, 4)[..., [0, 2, 1, 3]].transpose(3, 2, 0, 1),
+    ),
+    "a projection has no gates": (
+        {"lstm_cell/projection/kernel": numbers(3, 4)},
+        "lstm_cell/projection/w",
+        [4, 3],
+        None,
+        numbers(3, 4).T,
+    ),
+}
+
+
+@pytest.mark.parametrize("how", GATES)
+def test_gates_come_in_the_order_that_is_known_or_said(how: str, tmp_path: Path) -> None:
+    arrays, path, shape, layout, expected = GATES[how]
+    model = made({path: shape})
+    file = saved(tmp_path, {**arrays, **RECURRENT})
+    load_checkpoint(model, file, dict.fromkeys(arrays, path), layout=layout)
+    assert np.array_equal(model.variables[path].detach().cpu().numpy(), expected)
+
+
+ASKED: dict[str, tuple[str, list[int], str, list[int], str]] = {
+    "by the name in the file": ("rnn/basic_lstm_cell/kernel", [5, 8], "encoder/kernel", [8, 5], "'dense' or 'lstm'"),
+    "by the name in the module": ("cell/kernel", [5, 8], "lstm/kernel", [8, 5], "'dense' or 'lstm'"),
+    "an old name": ("BasicLSTMCell/Linear/Matrix", [5, 8], "w", [8, 5], "'dense' or 'lstm'"),
+    "a convolution": ("conv_lstm_cell/kernel", [2, 2, 3, 4], "w", [4, 3, 2, 2], "'conv' or 'conv_lstm'"),
+    "keras' gru": ("gru/kernel", [3, 6], "w", [6, 3], "'dense' or 'keras_gru'"),
+    "keras' gru by its shape": ("gru/bias", [6], "w", [6], "'same' or 'keras_gru'"),
+}
+
+
+@pytest.mark.parametrize("how", ASKED)
+def test_the_order_of_gates_is_asked_for_by_either_name(how: str, tmp_path: Path) -> None:
+    array, found, path, wanted, question = ASKED[how]
+    model = made({path: wanted})
+    with pytest.raises(CheckpointError, match=f"may be {question}: say which"):
+        load_checkpoint(model, saved(tmp_path, {array: numbers(*found), **RECURRENT}), {array: path})
+    unbuilt = ScopedModule(lambda: get_variable(path, wanted))
+    with pytest.raises(CheckpointError, match="say layout=.*" + question.rpartition(" or ")[2]):
+        load_checkpoint(unbuilt, saved(tmp_path, {array: numbers(*found), **RECURRENT}), {array: path})
+
+
+def test_the_gates_of_torchs_layers_are_in_torchs_order(tmp_path: Path) -> None:
+    def forward(x: torch.Tensor) -> None:
+        get_module("gru", nn.GRU, 3, 2)(x)
+        get_module("lstm", nn.LSTM, 3, 2)(x)
+
+    model = ScopedModule(forward).build(torch.ones(1, 1, 3))
+    arrays = {"gru/kernel": numbers(3, 6), "rnn/kernel": numbers(3, 8), **RECURRENT}
+    known = {
+        "gru/kernel": "gru.weight_ih_l0",
+        "gru/recurrent_kernel": "gru.weight_hh_l0",
+        "rnn/kernel": "lstm.weight_ih_l0",
+        "rnn/recurrent_kernel": "lstm.weight_hh_l0",
+    }
+    load_checkpoint(model, saved(tmp_path, arrays), known)
+    found = {name: tensor.detach().cpu().numpy() for name, tensor in model.variables.named_parameters()}
+    assert np.array_equal(found["gru.weight_ih_l0"], np.concatenate([r, z, h], 1).T)
+    assert np.array_equal(found["lstm.weight_ih_l0"], numbers(3, 8).T)
+    with pytest.raises(CheckpointError, match="may be 'dense' or 'lstm'"):  # whose order nothing tells
+        load_checkpoint(model, saved(tmp_path, {"cell/kernel": numbers(3, 8)}), {"cell/kernel": "lstm.weight_ih_l0"})
+    own = {f"lstm.{name}": numbers(8) for name in ("bias_ih_l0", "bias_hh_l0")}
+    load_checkpoint(model, saved(tmp_path, own), {name: name for name in own})
+
+
 # What does not fit -------------------------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], Any, str]] = {

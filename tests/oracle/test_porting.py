@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from torchscope import ScopedModule, get_module
+from torchscope.checkpoint import load_checkpoint
+
 tf = pytest.importorskip("tensorflow")
 v1 = tf.compat.v1
 PAGE = Path(__file__).parents[2] / "docs" / "porting.md"
@@ -159,3 +162,24 @@ def test_an_lstm_of_torch_takes_the_weights_of_a_cell() -> None:
     lstm = torch.nn.LSTM(3, 2)
     from_page("copy_lstm")(lstm, torch.from_numpy(kernel), torch.from_numpy(bias))
     close(lstm(torch.from_numpy(x))[0].detach(), np.stack(theirs))
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_a_layer_of_torch_takes_the_weights_of_keras(kind: str, tmp_path: Path) -> None:
+    keras = tf.keras.layers
+    theirs = getattr(keras, kind)(2, return_sequences=True, bias_initializer="glorot_uniform")
+    x = random.standard_normal((1, 4, 3), np.float32)
+    expected = np.asarray(theirs(x))
+    kernel, recurrent, bias = theirs.get_weights()
+    np.savez(tmp_path / "keras.npz", **{"cell/kernel": kernel, "cell/recurrent_kernel": recurrent, "cell/bias": bias})
+    model = ScopedModule(lambda x: get_module("rnn", getattr(torch.nn, kind), 3, 2, batch_first=True)(x)[0])
+    model.build(torch.from_numpy(x))
+    names = {"cell/kernel": "rnn.weight_ih_l0", "cell/recurrent_kernel": "rnn.weight_hh_l0"}
+    layer = model.variables.get_submodule("rnn")
+    if kind == "LSTM":
+        names["cell/bias"] = "rnn.bias_ih_l0"
+        torch.nn.init.zeros_(layer.bias_hh_l0)  # type: ignore[arg-type]
+    else:
+        from_page("copy_gru_bias")(layer, torch.from_numpy(bias))
+    load_checkpoint(model, tmp_path / "keras.npz", names)
+    close(model(torch.from_numpy(x)).detach(), expected)

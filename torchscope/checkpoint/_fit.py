@@ -12,13 +12,14 @@ from .._variables.conversion import converts
 from .._variables.store import VariableStore
 from ..errors import InvalidNameError
 from ._entry import Entry, dtype_name
-from ._layout import RULES, Rules, Shape, fitting, has_gates, undecided
+from ._gates import Gates
+from ._layout import RULES, Rules, Shape, fitting, undecided
 from ._roles import is_ours
 from ._targets import Target
 
 
 def rule_for(
-    store: VariableStore, path: str, entry: Entry, target: Target | None, rules: Rules
+    store: VariableStore, path: str, entry: Entry, target: Target | None, rules: Rules, gates: Gates
 ) -> tuple[str | None, str]:
     """The rule by which an array becomes a variable, and how it does in words; or ``None``, and why it cannot."""
     if entry.dtype is bytes:
@@ -27,7 +28,7 @@ def rule_for(
     if target is None and path in store.module_made_at:
         return None, "a module that get_module made lives there"
     if target is None:
-        return _rule_for_new(path, entry, asked)
+        return _rule_for_new(path, entry, asked, gates.rule(entry, path))
     if target.computed:
         return None, "the variable is computed (parametrized or pruned)"
     if any(tensor.is_meta for tensor, _, _ in target.pieces):
@@ -38,7 +39,7 @@ def rule_for(
         return None, f"{dtype_name(entry.dtype)} does not become {dtype_name(target.dtype)}"
     wanted = target.shape
     exactly = asked is not None and (RULES[asked].takes(entry.shape) or rules.names(path))
-    fits = [str(asked)] if exactly else fitting(path, entry.shape, wanted)
+    fits = [str(asked)] if exactly else _fits(path, entry, target, gates)
     if exactly and not RULES[str(asked)].takes(entry.shape):
         return None, f"layout {asked!r} is for {RULES[str(asked)].wants}, and this has shape {entry.shape}"
     if not fits:
@@ -52,14 +53,21 @@ def rule_for(
     return fits[0], ", ".join(filter(None, (_how(fits[0], entry, wanted, target.dtype), parts)))
 
 
-def _rule_for_new(path: str, entry: Entry, asked: str | None) -> tuple[str | None, str]:
+def _fits(path: str, entry: Entry, target: Target, gates: Gates) -> list[str]:
+    """The rules that could be meant; one, where the order of the gates is known on both sides."""
+    rule = gates.rule(entry, path, into_torchs=target.torchs_gates)
+    fits = fitting(entry.shape, target.shape, rule)
+    return [rule] if rule in fits and target.torchs_gates and gates.known(entry) else fits
+
+
+def _rule_for_new(path: str, entry: Entry, asked: str | None, gates: str | None) -> tuple[str | None, str]:
     try:
         paths.check_whole(paths.check(path))
     except InvalidNameError as error:
         return None, str(error)
     applies = asked is not None and RULES[asked].takes(entry.shape)
-    if not applies and undecided(path, entry.shape):
-        how = f"say layout={{'{path}': 'lstm'}}" if has_gates(path, entry.shape) else "build it, or say layout='same'"
+    if not applies and undecided(entry.shape, gates):
+        how = f"say layout={{'{path}': '{gates}'}}" if gates is not None else "build it, or say layout='same'"
         return None, f"the module is not built, so nothing tells the order of axes: {how}"
     rule = str(asked) if applies else "same"
     return rule, _how(rule, entry, RULES[rule].shape(entry.shape), entry.dtype)

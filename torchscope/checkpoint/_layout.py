@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import math
-import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -37,14 +37,28 @@ def _depthwise(tensor: Tensor) -> Tensor:
     return _by_input(tensor).flatten(0, 1).unsqueeze(1)
 
 
-def _gates(tensor: Tensor) -> tuple[Tensor, ...]:
-    """The gates i, j, f, o along the last axis, each along the first, in torch's order i, f, g, o: ``g`` is ``j``."""
-    i, j, f, o = tensor.movedim(-1, 0).chunk(4)
-    return i, f, j, o
+# For each order of gates along the last axis of TensorFlow's arrays, the places in it of the gates in torch's order.
+GATES = {
+    "lstm": (0, 2, 1, 3),  # i, j, f, o: torch has i, f, g, o, and its g is j
+    "conv_lstm": (0, 2, 1, 3),  # the same, of a convolution
+    "keras_gru": (1, 0, 2),  # z, r, h: torch has r, z, n, and its n is h
+}
 
 
-def _lstm(tensor: Tensor) -> Tensor:
-    return torch.cat(_gates(tensor))
+def _out_first(tensor: Tensor) -> Tensor:
+    """What a layer of this rank is in torch's order of axes: the last axis, of the outputs, comes first."""
+    return _conv(tensor) if tensor.dim() > 1 else tensor
+
+
+def _gates(rule: str, tensor: Tensor) -> list[Tensor]:
+    """The gates along the first axis of what torch has, in torch's order."""
+    places = GATES[rule]
+    gates = _out_first(tensor).chunk(len(places))
+    return [gates[place] for place in places]
+
+
+def _reordered(rule: str) -> Callable[[Tensor], Tensor]:
+    return lambda tensor: torch.cat(_gates(rule, tensor))
 
 
 def write(rule: str, tensor: Tensor, into: Tensor) -> None:
@@ -52,8 +66,8 @@ def write(rule: str, tensor: Tensor, into: Tensor) -> None:
     if rule == "depthwise":
         by_input = _by_input(tensor)
         into.squeeze(1).view(by_input.shape).copy_(by_input)
-    elif rule == "lstm":
-        for gate, part in zip(_gates(tensor), into.chunk(4), strict=True):
+    elif rule in GATES:
+        for gate, part in zip(_gates(rule, tensor), into.chunk(len(GATES[rule])), strict=True):
             part.copy_(gate)
     else:
         into.copy_(RULES[rule].convert(tensor))
@@ -72,21 +86,26 @@ def _has_window(shape: Shape) -> bool:
     return len(shape) in (3, 4, 5)
 
 
+def _splits(gates: int, ranks: tuple[int, ...], shape: Shape) -> bool:
+    return len(shape) in ranks and shape[-1] % gates == 0
+
+
 RULES = {
     "same": Rule(_same, lambda s: s, lambda s: True, "any shape"),
     "dense": Rule(_dense, lambda s: s[::-1], lambda s: len(s) == 2, "two axes"),
     "conv": Rule(_conv, lambda s: (s[-1], s[-2], *s[:-2]), _has_window, "three to five axes"),
     "depthwise": Rule(_depthwise, lambda s: (s[-2] * s[-1], 1, *s[:-2]), _has_window, "three to five axes"),
-    "lstm": Rule(
-        _lstm,
-        lambda s: (s[-1], *s[:-1]),
-        lambda s: len(s) in (1, 2) and s[-1] % 4 == 0,
-        "one or two axes, the last a multiple of 4",
-    ),
+    **{
+        rule: Rule(
+            _reordered(rule),
+            lambda s: (s[-1], *s[-2:-1], *s[:-2]),
+            functools.partial(_splits, len(places), (3, 4, 5) if rule == "conv_lstm" else (1, 2)),
+            f"{'three to five' if rule == 'conv_lstm' else 'one or two'} axes, the last a multiple of {len(places)}",
+        )
+        for rule, places in GATES.items()
+    },
 }
-# What is inferred from shapes; of names like an LSTM's, "lstm" too.
-_INFERRED = ("same", "dense", "conv", "depthwise")
-_HAS_GATES = re.compile(r"lstm.*/(kernel|recurrent_kernel|weights|bias|biases)$", re.IGNORECASE)
+_INFERRED = ("same", "dense", "conv", "depthwise")  # from shapes; orders of gates by names
 
 Layout = str | Mapping[str, str] | None
 
@@ -129,22 +148,22 @@ def applied(asked: str, shape: Shape) -> str:
     return asked if RULES[asked].takes(shape) else "same"
 
 
-def fitting(path: str, found: Shape, wanted: Shape) -> list[str]:
-    """The rules that make the one shape of the other, one for each way that elements can come to lie."""
+def fitting(found: Shape, wanted: Shape, gates: str | None) -> list[str]:
+    """The rules that make the one shape of the other, one for each way that elements can come to lie.
+
+    Args:
+        found, wanted: the shapes of the array and of the variable.
+        gates: the rule that may be needed for gates, see ``_gates.py``.
+    """
     small = [min(size, 2) for size in found]
     marked = torch.arange(math.prod(small), device="cpu").reshape(small)
     ways: dict[tuple[int, ...], str] = {}
     for rule in _INFERRED:
         if RULES[rule].takes(found) and RULES[rule].shape(found) == wanted:
             ways.setdefault(tuple(RULES[rule].convert(marked).flatten().tolist()), rule)
-    return [*ways.values(), *(["lstm"] if has_gates(path, found) and RULES["lstm"].shape(found) == wanted else [])]
+    return [*ways.values(), *([gates] if gates is not None and RULES[gates].shape(found) == wanted else [])]
 
 
-def has_gates(path: str, shape: Shape) -> bool:
-    """Whether an array is called, and shaped, as the gates of an LSTM are, whose order no shape tells."""
-    return _HAS_GATES.search(path) is not None and RULES["lstm"].takes(shape)
-
-
-def undecided(path: str, shape: Shape) -> bool:
+def undecided(shape: Shape, gates: str | None) -> bool:
     """Whether a shape alone, without the variable's, leaves several orders of its axes that could be meant."""
-    return has_gates(path, shape) or any(RULES[rule].takes(shape) for rule in _INFERRED if rule != "same")
+    return gates is not None or any(RULES[rule].takes(shape) for rule in _INFERRED if rule != "same")

@@ -11,6 +11,7 @@ from .._modules.scoped_module import ScopedModule
 from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError, CheckpointError
 from ._fit import rule_for
+from ._gates import Gates
 from ._layout import Layout, Rules
 from ._names import AssignmentMap, Rename, Sources, average_of, is_below, renamed, sources
 from ._open import Checkpoint, open
@@ -65,10 +66,12 @@ def load_checkpoint(
             (``*`` within a segment, ``**`` across; of several that select a path the last one decides). ``"same"``
             leaves an array as it is; ``"dense"`` is ``[in, out]`` to ``[out, in]``; ``"conv"`` is ``[*k, in, out]`` to
             ``[out, in, *k]``, for transposed convolutions ``[*k, out, in]`` to ``[in, out, *k]``; ``"depthwise"`` is
-            ``[*k, in, multiplier]`` to ``[in * multiplier, 1, *k]``; ``"lstm"`` is TensorFlow's kernel or bias with
-            gates i, j, f, o along its last axis to torch's i, f, g, o along the first. A rule leaves arrays of a rank
-            that it is not for as they are. Without one it is inferred from the shapes where only one fits, and where
-            several do, as with a square kernel, or with the gates of what is called an LSTM, you are asked.
+            ``[*k, in, multiplier]`` to ``[in * multiplier, 1, *k]``. With gates along its last axis, ``"lstm"`` is
+            TensorFlow 1's kernel or bias, gates i, j, f, o, to torch's i, f, g, o along the first; ``"conv_lstm"`` is
+            the same of a convolution; ``"keras_gru"`` is the kernel, recurrent kernel or bias of Keras' GRU, gates z,
+            r, h, to torch's r, z, n. A rule leaves arrays of a rank that it is not for as they are. Without one it is
+            inferred from the shapes where only one fits, and where several do, as with a square kernel, or with the
+            gates of a recurrent layer, you are asked.
 
     Slots of optimizers, counts of steps and moving averages that no variable has the name of are left out and named.
     Floating dtypes are converted to the variable's.
@@ -119,14 +122,14 @@ def _planned(
 ) -> tuple[list[Step], LoadReport]:
     """What is to be done for each variable, and the report of what fits."""
     report = LoadReport(renamed={array: name for name, array in names.items() if name != variable_name(array)})
-    steps = []
+    steps, gates = [], Gates(saved)
     for target, name in found.items():
         name = average_of(name, names) if prefer_ema else name
         if name not in names:
             report.missing.append(target)
             continue
         entry = saved[names[name]]
-        rule, words = rule_for(store, target, entry, targets.get(target), rules)
+        rule, words = rule_for(store, target, entry, targets.get(target), rules, gates)
         if rule is None:
             report.refused[target] = entry.path, words
             continue

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._variables.identity import in_modules, is_computed
 from .._variables.store import VariableStore
@@ -20,6 +20,7 @@ class Target(NamedTuple):
     dtype: torch.dtype
     pieces: list[tuple[Tensor, int, int]]  # each with the axis that the variable is cut along, and where it begins
     computed: bool = False  # from others: what is written into it is lost
+    torchs_gates: int = 0  # how many gates it has, if it is a weight of torch.nn.LSTM, GRU or a cell of these
 
 
 def targets_of(store: VariableStore, names: Mapping[str, str]) -> dict[str, Target]:
@@ -45,5 +46,13 @@ def targets_of(store: VariableStore, names: Mapping[str, str]) -> dict[str, Targ
     for name, tensor, saved in in_modules(store):
         if not saved:
             continue
-        targets[name] = Target(tuple(tensor.shape), tensor.dtype, [(tensor, 0, 0)])
+        gates = _gates_of(store.get_submodule(name.rpartition(".")[0])) if tensor.dim() else 0
+        targets[name] = Target(tuple(tensor.shape), tensor.dtype, [(tensor, 0, 0)], torchs_gates=gates)
     return targets
+
+
+def _gates_of(layer: nn.Module) -> int:
+    """How many gates a layer of torch's has, if it is a recurrent one."""
+    if isinstance(layer, (nn.LSTM, nn.LSTMCell)):
+        return 4
+    return 3 if isinstance(layer, (nn.GRU, nn.GRUCell)) else 0
