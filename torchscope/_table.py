@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .errors import shown
+
 MOST = 120  # characters of a column
 
 
@@ -14,6 +16,6 @@ def as_text(rows: Iterable[Sequence[object]]) -> str:
     a/w     (2, 3)
     a/bias  (3,)
     """
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[shown(cell) for cell in row] for row in rows]
     widths = [max(min(len(cell), MOST) for cell in column) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)

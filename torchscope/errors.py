@@ -8,8 +8,21 @@ may want (``path``, ``scope``) stay on the error as attributes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Self
+
+
+def shown(text: object) -> str:
+    """A text with control characters escaped: a name must not move a terminal's cursor, nor begin a line of its own.
+
+    >>> shown("w\\x1b[2J")
+    'w\\\\x1b[2J'
+    """
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], str(text))
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class ScopeError(Exception):
@@ -30,7 +43,8 @@ class ScopeError(Exception):
     def _said(cls, *lines: str, **facts: object) -> Self:
         # The message is the only constructor argument, so that pickle and torch's own re-raising from worker threads
         # (which call `type(error)(message)`) keep the kind of the error.
-        error = cls("\n".join(line.rstrip() for line in lines if line))
+        text = "\n".join(line.rstrip() for line in lines if line)
+        error = cls("\n".join(map(shown, text.split("\n"))))
         error.__dict__.update(facts)
         return error
 
@@ -459,7 +473,7 @@ class ArgumentTypeError(ScopeError, TypeError):
 
     @classmethod
     def of(cls, argument: str, asked: object, mend: str) -> Self:
-        return cls._said(f"{argument} cannot be {asked!r}, of type {type(asked).__name__}.", mend)
+        return cls._said(f"{argument} cannot be {' '.join(repr(asked).split())}, of type {type(asked).__name__}.", mend)
 
 
 class CheckpointError(ScopeError, ValueError):
@@ -490,5 +504,5 @@ class CheckpointError(ScopeError, ValueError):
         cls, file: object, problem: str, mend: str = "", *, entry: str | None = None, offset: int | None = None
     ) -> Self:
         where = f", byte {offset}" if offset is not None else ""
-        what = f", entry '{entry}'" if entry is not None else ""
-        return cls._said(f"{file}{what}{where}: {problem}.", mend, file=str(file), path=entry, offset=offset)
+        what = f", entry '{shown(entry)}'" if entry is not None else ""
+        return cls._said(f"{shown(file)}{what}{where}: {problem}.", mend, file=str(file), path=entry, offset=offset)

@@ -256,7 +256,9 @@ def test_loading_into_an_unbuilt_module_says_that_a_layer_needs_building_first()
 
 def test_a_module_instead_of_what_makes_one_is_refused() -> None:
     linear = nn.Linear(4, 2)
-    with pytest.raises(ArgumentTypeError, match=r"It is a module already: get_module\('l', Linear, \.\.\.\) makes it"):
+    with pytest.raises(
+        ArgumentTypeError, match=r"of type Linear\.\nIt is a module .*: get_module\('l', Linear, \.\.\.\) makes it"
+    ):
         ScopedModule(lambda: get_module("l", linear)).build()
 
 

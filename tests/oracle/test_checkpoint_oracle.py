@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tests.checkpoint.test_open import raw
 from tests.data.make_checkpoints import DTYPES, WRITERS, as_tensorflow_reads
-from torchscope import checkpoint
+from torchscope import ScopedModule, checkpoint, get_variable
+from torchscope.checkpoint import load_checkpoint
 
 tf = pytest.importorskip("tensorflow")
 
@@ -92,3 +93,37 @@ def test_whatever_tensorflow_cuts_is_joined_as_it_joins_it(
 def test_freshly_written_checkpoints_read_as_tensorflow_reads_them(name: str, tmp_path: Path) -> None:
     WRITERS[name](tf, str(tmp_path / name))
     same_as_tensorflow(str(tmp_path / name))
+
+
+KERAS = "Adam RMSprop SGD Adagrad Adadelta Adamax Nadam Ftrl AdamW Adafactor Lion".split()
+
+
+@pytest.mark.parametrize("name", KERAS)
+def test_what_keras_saves_of_an_optimizer_is_known_as_such(name: str, tmp_path: Path) -> None:
+    optimizer = getattr(tf.keras.optimizers, name)(0.1)
+    variable = tf.keras.Variable(np.ones((3, 4), np.float32))
+    optimizer.apply_gradients([(tf.ones((3, 4)), variable)])
+    prefix = tf.train.Checkpoint(w=variable.value, optimizer=optimizer).save(str(tmp_path / "saved"))
+    model = ScopedModule(lambda: get_variable("w", [3, 4])).build()
+    report = load_checkpoint(model, prefix, layout="same")
+    assert report.complete
+    assert len(report.skipped) > 2
+
+
+V1 = "Adam AdagradDA ProximalAdagrad Ftrl RMSProp Adadelta Momentum Adagrad".split()
+
+
+@pytest.mark.parametrize("name", V1)
+def test_the_slots_of_tensorflows_first_optimizers_are_known_as_such(name: str, tmp_path: Path) -> None:
+    v1 = tf.compat.v1
+    more = {"Momentum": {"momentum": 0.9}}.get(name, {})
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.get_variable("w", [3, 4])
+        step = v1.train.get_or_create_global_step()
+        more = {"global_step": step} if name == "AdagradDA" else more
+        optimizer = getattr(v1.train, f"{name}Optimizer")(0.1, **more)
+        optimizer.minimize(tf.reduce_sum(v1.trainable_variables()[0] ** 2), global_step=step)
+        session.run(v1.global_variables_initializer())
+        prefix = v1.train.Saver().save(session, str(tmp_path / "saved"))
+    model = ScopedModule(lambda: get_variable("w", [3, 4])).build()
+    assert load_checkpoint(model, prefix, layout="same").complete

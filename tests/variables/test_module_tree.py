@@ -23,6 +23,7 @@ from torchscope import (
     VariableShapeError,
     get_buffer,
     get_local_variable,
+    get_module,
     get_variable,
     ones_initializer,
     variable_scope,
@@ -474,3 +475,22 @@ def test_a_tensor_at_two_paths_stays_one(step: str) -> None:
     assert model.variables["b/kernel"] is model.variables["a/kernel"]
     assert len(list(model.parameters())) == 1
     assert model().tolist() == [2, 2]
+
+
+def test_a_path_that_is_no_variable_is_told_with_what_is_there() -> None:
+    def forward() -> None:
+        with variable_scope("block"):
+            for number in range(7):
+                get_variable(f"w{number}", [1])
+        get_module("layer", nn.Linear, 1, 1)
+
+    held = ScopedModule(forward).build().variables
+    with pytest.raises(
+        KeyError, match="'block' of .* is a scope; its variables are 'block/w0', .*'block/w4' and 2 more"
+    ):
+        held["block"]
+    with pytest.raises(KeyError, match="'layer' of .* is a layer of get_module"):
+        held["layer"]
+    with pytest.raises(KeyError, match="has no variable 'block/w9'. The nearest: 'block/w"):
+        held["block/w9"]
+    assert held.get("block") is None

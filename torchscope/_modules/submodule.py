@@ -64,9 +64,8 @@ def get_module(name: str, factory: Callable[..., M], *args: object, **kwargs: ob
     scope = innermost("get_module()")
     if isinstance(factory, nn.Module):
         kind = type(factory).__name__
-        raise ArgumentTypeError.of(
-            "factory", kind, f"It is a module already: get_module({name!r}, {kind}, ...) makes it."
-        )
+        mend = f"It is a module already, and would be another in each call: get_module({name!r}, {kind}, ...) makes it."
+        raise ArgumentTypeError.of("factory", factory, mend)
     call = scope._call
     path = scope._path_of(name)
     if call.undo is None or tracer() is not None:

@@ -164,8 +164,19 @@ class PathParameterDict(nn.ParameterDict):
     def __getitem__(self, key: str) -> Any:
         tensor = self.find(key)
         if tensor is None:
-            raise KeyError(key)
+            raise KeyError(self._missing(key))
         return tensor
+
+    def _missing(self, key: str) -> str:
+        """What there is instead of a variable of this path."""
+        if key in self.module_made_at:
+            return f"'{key}' of {self.owner} is a layer of get_module, model.variables.get_submodule('{key}')"
+        below = [path for path in self.specs if path.startswith(f"{key}/")]
+        if below:
+            return f"'{key}' of {self.owner} is a scope; its variables are {', '.join(map(repr, below[:5]))}" + (
+                f" and {len(below) - 5} more" if len(below) > 5 else ""
+            )
+        return f"{self.owner} has no variable '{key}'. {paths.say_nearest(str(key), self.existing())}".rstrip()
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self.specs))

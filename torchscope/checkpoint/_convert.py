@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ def write_safetensors(
         ArgumentValueError: an argument that cannot be.
         CheckpointError: an array cannot be read, or not be held by such a file.
     """
-    folder = os.path.dirname(os.path.abspath(destination))
+    folder = os.path.dirname(os.path.realpath(destination))
     if not destination.endswith(".safetensors"):
         raise ArgumentValueError.of("destination", destination, "Give a path that ends in .safetensors.")
     if not os.path.isdir(folder):
@@ -65,7 +66,7 @@ def write_safetensors(
         tensors[name] = _alone(RULES[rule].convert(entry.read()), storages)
         moved = f"{rule}: {list(entry.shape)} -> {list(tensors[name].shape)}" if rule != "same" else ""
         rows.append(("written", entry.path if entry.path == name else f"{entry.path} -> {name}", moved))
-    _replace(files, tensors, destination, folder)
+    _replace(files, tensors, destination)
     return rows
 
 
@@ -77,19 +78,26 @@ def _refuse_what_it_cannot_hold(file: str, name: str, entry: Entry) -> None:
         raise CheckpointError.of(file, problem, "Leave it out by --drop.", entry=entry.path)
 
 
-def _replace(files: ModuleType, tensors: dict[str, Tensor], destination: str, folder: str) -> None:
-    """Write beside the destination and move it there: never a file that is half written."""
-    handle, beside = tempfile.mkstemp(suffix=".safetensors", dir=folder)
+def _replace(files: ModuleType, tensors: dict[str, Tensor], destination: str) -> None:
+    """Write beside the destination and move it there: never a file that is half written.
+
+    What a symbolic link leads to is replaced, not the link, and a file that is replaced leaves its permissions.
+    """
+    target = os.path.realpath(destination)
+    if os.path.lexists(target) and not os.path.isfile(target):
+        raise CheckpointError.of(destination, "there is something that is no file, so it is not replaced")
+    mode = os.stat(target).st_mode & 0o777 if os.path.exists(target) else 0o666 & ~_umask()
+    handle, beside = tempfile.mkstemp(suffix=".safetensors", dir=os.path.dirname(target))
     os.close(handle)
     try:
         files.save_file(tensors, beside)
-        os.chmod(beside, 0o666 & ~_umask())
-        os.replace(beside, destination)
-    except BaseException as error:
-        os.unlink(beside)
-        if isinstance(error, files.SafetensorError):
-            raise CheckpointError.of(destination, f"it cannot be written: {error}") from None
-        raise
+        os.chmod(beside, mode)
+        os.replace(beside, target)
+    except (ValueError, need("safetensors", "checkpoint", "Writing .safetensors files").SafetensorError) as error:
+        raise CheckpointError.of(destination, f"it cannot be written: {error}") from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):  # it is in its place
+            os.unlink(beside)
 
 
 def _alone(tensor: Tensor, storages: set[int]) -> Tensor:

@@ -20,7 +20,7 @@ def mapped(file: str, offset: int, shape: tuple[int, ...], dtype: torch.dtype) -
         return None
     try:
         storage: Any = torch.UntypedStorage.from_file(file, False, offset + size)
-    except RuntimeError:
+    except (RuntimeError, UnicodeError):  # torch opens paths that are UTF-8
         return None
     flat = torch.empty(0, dtype=dtype, device="cpu")
     flat.set_(storage, offset // dtype.itemsize, (math.prod(shape),), (1,))

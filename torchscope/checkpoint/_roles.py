@@ -10,8 +10,12 @@ _STATE = "variables."
 _ROLES = {
     "a slot of an optimizer": re.compile(
         r"/\.OPTIMIZER_SLOT/|/(Momentum|Adam|AdamW|LAMB|RMSProp|Adagrad|Adadelta|Ftrl|AdaMax|Nadam|Adafactor"
-        r"|adam_[mv]|lamb_[mv])(_\d+)?$|_slot_(m|v|vr|vc)$"
+        r"|ProximalAdagrad|AdagradDA|AddSign|PowerSign|LARSOptimizer|adam_[mv]|lamb_[mv])(_\d+)?$|_slot_(m|v|vr|vc)$"
         r"|(^|/)(beta[12]_power|gradient_squared_accum|loss_scale)(_\d+)?$"
+    ),
+    "a part of an optimizer": re.compile(
+        r"(^|/)_?optimizer(_\d+)?/(iter|_?iterations|_?(current_)?learning_rate|learning_rate_power|decay|momentum|rho"
+        r"|beta(_[12])?|epsilon|momentum_cache|_u_product|l[12]_regularization_strength|_[a-z_]+/\d+)$"
     ),
     "a setting of training": re.compile(r"(^|/)learning_rate$"),
     "a count of steps": re.compile(r"(^|/)(global_step|save_counter)$"),

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..errors import ScopeError
+from ..errors import ScopeError, shown
 from . import _convert, _diff, _inspect
 
 COMMANDS = {"inspect": _inspect, "convert": _convert, "diff": _diff}
@@ -34,12 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         command.add_arguments(added)
     args = parser.parse_args(arguments)
+    if sys.stdout is None or sys.stdout.closed:
+        print(f"torchscope {args.command}: standard output is closed", file=sys.stderr)
+        return 2
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is shown by its escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code: int = COMMANDS[args.command].run(args)
         sys.stdout.flush()
         return code
+    except KeyboardInterrupt:
+        _silence()
+        return 130  # as a shell says of a command that Ctrl-C ended
     except BrokenPipeError:  # the reader of a pipe has had enough
         _silence()
         return 0
@@ -47,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = re.sub(r"^(rename|assignment_map|layout)=", lambda found: f"{OPTIONS[found[1]]} ", str(error))
         if isinstance(error, OSError):  # it may be standard output that cannot be written, which exit tries again
             _silence()
-        print(f"torchscope {args.command}: {said}", file=sys.stderr)
+        lines = "\n".join(map(shown, said.split("\n")))
+        print(f"torchscope {args.command}: {lines}", file=sys.stderr)
         return 2
 
 

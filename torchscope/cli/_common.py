@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 
 from .._names.paths import say_nearest, selector
 from .._table import as_text
 from ..checkpoint import Checkpoint, Entry
-from ..errors import ArgumentValueError
+from ..errors import ArgumentValueError, shown
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # what a name must not do to a terminal
 GLOB = "a path and what is below it, or a glob: * within a segment, ** across"
 
 
@@ -31,7 +29,7 @@ def refuse_nothing(glob: str, *checkpoints: Checkpoint) -> None:
 
 def show(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows: as a table on a terminal, if rich is there, and as plain columns in a pipe."""
-    cells = [[_CONTROL.sub(lambda found: repr(found[0])[1:-1], str(cell)) for cell in row] for row in rows]
+    cells = [[shown(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         try:
             from rich.console import Console

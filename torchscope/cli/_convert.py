@@ -16,7 +16,8 @@ EXAMPLES = """examples:
   torchscope convert model.ckpt-1000 model.safetensors --layout '**/kernel=conv' --layout '**/dense/kernel=dense'
   torchscope convert model.ckpt-1000 model.safetensors --prefer-ema --drop '^discriminator/'
 Options that take a value may be repeated. Slots of optimizers, counts of steps, moving averages and strings are left
-out and named; axes stay as they are unless --layout says otherwise. A file that is there already is replaced.
+out and named; axes stay as they are unless --layout says otherwise. A file that is there already is replaced and
+leaves its permissions; of a symbolic link, the file that it leads to is replaced.
 """
 EXIT_CODES = "0 done"
 

@@ -52,6 +52,8 @@ def _difference(a: Entry, b: Entry) -> str:
     x, y = a.read(), b.read()
     if a.dtype is bytes:
         return "" if x == y else "other strings"
+    if not x.numel():
+        return ""
     if not (x.is_floating_point() or x.is_complex()):
         unlike = (x.contiguous().view(torch.uint8) != y.contiguous().view(torch.uint8)) if x.dim() else x != y
         unlike = unlike.reshape(*x.shape, -1).any(-1)
