@@ -6,7 +6,9 @@ asked again.
 
 from __future__ import annotations
 
+import functools
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -452,6 +454,51 @@ def number_ours() -> Any:
     return in_a_call(forward)
 
 
+ROOT_NAMES = ["_w", "-w", "training"]
+
+
+def root_names_theirs(tf: Any) -> Any:
+    return [answer(functools.partial(lambda name: tf.get_variable(name, [3]).name, name)) for name in ROOT_NAMES]
+
+
+def root_names_ours() -> Any:
+    def forward(name: str) -> Any:
+        get_variable(name, [3])
+        return name
+
+    return [answer(functools.partial(ScopedModule(forward), name)) for name in ROOT_NAMES]
+
+
+def in_a_thread(run: Callable[[], Any]) -> Any:
+    """What a function gives in a new thread."""
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(answer(run)))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def threads_theirs(tf: Any) -> Any:
+    graph = tf.get_default_graph()
+
+    def other() -> Any:
+        with graph.as_default():
+            return tf.get_variable("w", [3]).name
+
+    with tf.variable_scope("a"):
+        return in_a_thread(other), in_a_thread(other)
+
+
+def threads_ours() -> Any:
+    def forward() -> Any:
+        with variable_scope("a"):
+            return in_a_thread(lambda: get_variable("w", [3]))
+
+    model = ScopedModule(lambda: get_variable("w", [3])).build()
+    both = [in_a_thread(model) for _ in range(2)]
+    return in_a_call(forward), both[0] is both[1]
+
+
 DIFFERENCES: dict[str, tuple[Sees, Any, Callable[[], Any], Any]] = {
     "running the function again": (again_theirs, ValueError, again_ours, "the same"),
     "a variable that is new in a later run": (
@@ -510,6 +557,13 @@ DIFFERENCES: dict[str, tuple[Sees, Any, Callable[[], Any], Any]] = {
         TypeError,
     ),
     "a local variable where a variable is": (buffer_theirs, "w:0", buffer_ours, TypeError),
+    "names at the root": (
+        root_names_theirs,
+        [ValueError, ValueError, "training:0"],
+        root_names_ours,
+        ["_w", "-w", ValueError],
+    ),
+    "threads": (threads_theirs, ("w:0", ValueError), threads_ours, (RuntimeError, True)),
 }
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from torchscope import (
+    NotBuiltError,
     ScopedModule,
     ScopeNestingError,
     VariableExistsError,
@@ -143,10 +144,17 @@ def walk_over_the_collections(model: ScopedModule) -> None:
         model.variable_name(tensor)
 
 
+def walk_as_torch_does(model: ScopedModule) -> None:
+    list(model.named_buffers()), repr(model)
+    with contextlib.suppress(NotBuiltError):
+        list(model.named_parameters()), list(model.parameters())
+
+
 WALKS: dict[str, Callable[[ScopedModule], object]] = {
     "state_dict": ScopedModule.state_dict,
     "apply_constraints": ScopedModule.apply_constraints,
     "collections": walk_over_the_collections,
+    "named_parameters": walk_as_torch_does,
     "deepcopy": copy.deepcopy,
     "items": lambda model: [
         list(each) for each in (model.variables.items(), model.variables.values(), model.variables)

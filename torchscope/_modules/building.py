@@ -109,10 +109,12 @@ def roll_back(call: Call) -> None:
                 call.undo = None
                 break
             store, path, undo = call.undo.pop()
-        try:
-            _roll_back_one(call, store, path, undo)
-        except BaseException as error:
-            failed = failed or error
+        for _ in range(2):  # an interrupt must not keep it from being taken back
+            try:
+                _roll_back_one(call, store, path, undo)
+                break
+            except BaseException as error:
+                failed = failed or error
     if failed is not None:
         try:
             raise failed

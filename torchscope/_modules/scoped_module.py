@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError, NotBuiltError
 from .building import state_kept
 from .entry import AsDefault, Root, mend_class, put_in_place, run, running, starting_a_call
+
+T = TypeVar("T")
 
 
 class ScopedModule(Root):
@@ -408,7 +410,18 @@ class ScopedModule(Root):
             NotBuiltError: as :meth:`parameters`.
         """
         self._refuse_unbuilt()
-        return super().named_parameters(prefix, recurse, remove_duplicate)
+        return _snapshot(lambda: super(ScopedModule, self).named_parameters(prefix, recurse, remove_duplicate))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The buffers with their names, ``variables.<path>``: those of ``get_buffer`` and of the layers.
+
+        >>> from torchscope import ScopedModule, get_buffer
+        >>> [name for name, _ in ScopedModule(lambda: get_buffer("a/mean", [3])).build().named_buffers()]
+        ['variables.a/mean']
+        """
+        return _snapshot(lambda: super(ScopedModule, self).named_buffers(prefix, recurse, remove_duplicate))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load, as any module; a module that was never built makes its variables from what is there.
@@ -451,6 +464,18 @@ class ScopedModule(Root):
         store = self.variables
         if not store.built and not store.specs and not store.module_made_at:
             raise NotBuiltError.of(self.variables.owner)
+
+
+def _snapshot(walk: Callable[[], Iterator[T]]) -> Iterator[T]:
+    """What a walk of torch's over the module tree finds, walked again if another thread builds meanwhile."""
+    if torch.compiler.is_compiling():
+        return walk()
+    while True:
+        try:
+            return iter(list(walk()))
+        except RuntimeError as error:
+            if "changed size during iteration" not in str(error):
+                raise
 
 
 def _path(scope: str | VariableScope | None) -> str:

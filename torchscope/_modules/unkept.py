@@ -13,36 +13,40 @@ import weakref
 
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
+from torch.utils.hooks import RemovableHandle
 
 from .._scopes.call import Call
 from .._variables.made_at import place_of_caller
 
+_watches: list[Watch] = []  # those whose hooks are there
+
 
 class Watch:
-    """The hooks that watch one building call; whatever becomes of it, they are gone after the next module that runs."""
+    """The hooks that watch one building call. What an interrupt kept from being stopped, the next watch stops."""
 
     def __init__(self, call: Call) -> None:
         self._call, self._thread = call, threading.get_ident()
         self._made: dict[int, weakref.ref[nn.Module]] = {}  # the layers that got a tensor in this call
         self._ran: dict[int, tuple[str, str, int]] = {}  # of those that ran: the class, the file and the line
-        self._handles = [
-            hooks.register_module_parameter_registration_hook(self._note_made),
-            hooks.register_module_buffer_registration_hook(self._note_made),
-            hooks.register_module_forward_pre_hook(self._note_run),
-        ]
+        self._handles: list[RemovableHandle] = []
+        for watch in _watches:
+            if watch._call.undo is None:
+                watch.stop()
+        _watches.append(self)
+        self._handles.append(hooks.register_module_parameter_registration_hook(self._note_made))
+        self._handles.append(hooks.register_module_buffer_registration_hook(self._note_made))
+        self._handles.append(hooks.register_module_forward_pre_hook(self._note_run))
 
-    def _watches(self) -> bool:
-        if self._call.undo is None:  # an interrupt kept it from being stopped
-            self.stop()
+    def _runs_here(self) -> bool:
         return self._call.undo is not None and threading.get_ident() == self._thread
 
     def _note_made(self, module: nn.Module, name: str, tensor: Tensor | None) -> None:
-        if tensor is not None and self._watches():
+        if tensor is not None and self._runs_here():
             self._made[id(module)] = weakref.ref(module)
 
     def _note_run(self, module: nn.Module, inputs: object) -> None:
         made = self._made.get(id(module))
-        if made is not None and made() is module and self._watches():
+        if made is not None and made() is module and self._runs_here():
             self._ran[id(module)] = type(module).__name__, *place_of_caller()
 
     def stop(self) -> None:
@@ -50,6 +54,8 @@ class Watch:
         while self._handles:
             self._handles[-1].remove()
             self._handles.pop()
+        if self in _watches:
+            _watches.remove(self)
 
     def warn(self) -> None:
         """Say which of the layers that ran nobody has kept."""
