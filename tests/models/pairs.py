@@ -111,15 +111,20 @@ FILTERS = Pair(
 
 # A perceptron whose layers are a hundred scopes deep ----------------------------------------------------------------
 
-DEPTH = 100
 
+class Deep(ScopedModule):
+    """Scopes within scopes, a layer in each."""
 
-def deep(x: Tensor) -> Tensor:
-    with ExitStack() as scopes:
-        for layer in range(DEPTH):
-            scopes.enter_context(variable_scope(f"l{layer}"))
-            x = torch.tanh(dense(x, 4))
-    return x
+    def __init__(self, depth: int) -> None:
+        super().__init__(seed=0)
+        self.depth = depth
+
+    def forward(self, x: Tensor) -> Tensor:
+        with ExitStack() as scopes:
+            for layer in range(self.depth):
+                scopes.enter_context(variable_scope(f"l{layer}"))
+                x = torch.tanh(dense(x, 4))
+        return x
 
 
 class PlainTower(nn.Module):
@@ -135,13 +140,17 @@ class PlainTower(nn.Module):
         return x
 
 
-DEEP = Pair(
-    "100 scopes deep",
-    lambda: ScopedModule(deep, seed=0),
-    lambda: PlainTower(DEPTH, 4),
-    batch(2, 4),
-    names_of(**{f"layers__{n}": "/".join(f"l{m}" for m in range(n + 1)) + "/dense" for n in range(DEPTH)}),
-)
+def tower(depth: int) -> Pair:
+    return Pair(
+        f"{depth} scopes deep",
+        lambda: Deep(depth),
+        lambda: PlainTower(depth, 4),
+        batch(2, 4),
+        names_of(**{f"layers__{n}": "/".join(f"l{m}" for m in range(n + 1)) + "/dense" for n in range(depth)}),
+    )
+
+
+DEEP, SHALLOWER = tower(100), tower(25)
 
 
 # A small transformer of functions -----------------------------------------------------------------------------------
