@@ -56,7 +56,7 @@ def fans(shape: Sequence[int], layout: Layout = "torch") -> tuple[int, int]:
     return fan_in * math.prod(kernel), fan_out * math.prod(kernel)
 
 
-class _Initializer:
+class OurInitializer:
     """What all share: the ``dtype`` of TensorFlow's signature, checked and otherwise without effect.
 
     A model makes them anew in each call, so making one is kept cheap: the dataclasses are not ``frozen``, which would
@@ -82,7 +82,7 @@ class _Initializer:
             )
 
 
-class _RandomInitializer(_Initializer):
+class _RandomInitializer(OurInitializer):
     """Fills with random numbers: from its own seed, else from the generator it is handed, else from torch's."""
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ class _RandomInitializer(_Initializer):
 
 
 @dataclass(init=False, unsafe_hash=True)
-class zeros_initializer(_Initializer):
+class zeros_initializer(OurInitializer):
     """Fills with zeros, whatever the dtype (``tf.zeros_initializer``).
 
     >>> zeros_initializer()(torch.empty(2))
@@ -138,7 +138,7 @@ class zeros_initializer(_Initializer):
 
 
 @dataclass(init=False, unsafe_hash=True)
-class ones_initializer(_Initializer):
+class ones_initializer(OurInitializer):
     """Fills with ones, whatever the dtype (``tf.ones_initializer``).
 
     >>> ones_initializer()(torch.empty(2))
@@ -158,7 +158,7 @@ class ones_initializer(_Initializer):
 
 
 @dataclass(init=False, eq=False)
-class constant_initializer(_Initializer):
+class constant_initializer(OurInitializer):
     """Fills with a number, or with the numbers of a list, array or tensor in row-major order.
 
     As in TensorFlow 1, too few numbers are continued with the last one, too many are an error, and
@@ -446,7 +446,7 @@ class orthogonal_initializer(_RandomInitializer):
 
 
 @dataclass(unsafe_hash=True)
-class identity_initializer(_Initializer):
+class identity_initializer(OurInitializer):
     """Fills a matrix with ``gain`` on its diagonal and zeros elsewhere (``tf.initializers.identity``).
 
     >>> identity_initializer(gain=2.0)(torch.empty(2, 3))

@@ -436,3 +436,29 @@ def test_a_name_scope_wants_names_where_names_go() -> None:
         name_scope(None, values=[tensor])
     name_scope("s", None, [tensor])
     name_scope(None, "s", [tensor])
+
+
+def test_without_a_name_scope_of_its_own_a_scope_names_operations_where_it_is_entered() -> None:
+    """TensorFlow's names, but for the last: a manager that jumps, entered again, jumps anew (``docs/tf1.md``)."""
+    found = []
+
+    def forward() -> None:
+        x = torch.ones(1)
+
+        def note(outer: str, manager: variable_scope) -> None:
+            with name_scope(outer), manager:
+                found.append(op_name(x + x))
+
+        with name_ops():
+            with variable_scope("a") as a:
+                pass
+            note("n", variable_scope(a, auxiliary_name_scope=False))
+            by_name = variable_scope("b", auxiliary_name_scope=False)
+            note("n", by_name)
+            note("k", by_name)  # it stays in the name scope of the first time
+            jumps = variable_scope(a, auxiliary_name_scope=False)
+            note("p", jumps)
+            note("q", jumps)
+
+    ScopedModule(forward)()
+    assert found == ["n/add", "n_1/add", "n_1/add_1", "p/add", "q/add"]

@@ -462,3 +462,18 @@ def test_a_scope_that_is_kept_and_opened_again_in_each_call_keeps_its_name_scope
         opening, length = scope._opened_by, length + 1
         scope = opening and opening.scope_object
     assert length < 4
+
+
+def test_the_partitioner_of_a_scope_is_minded_where_the_variable_exists_in_one_piece() -> None:
+    def forward(partitioner: Any) -> torch.Tensor:
+        get_variable("w", [4])
+        with variable_scope("", partitioner=partitioner, reuse=True):
+            return get_variable("w", [4])
+
+    model = ScopedModule(forward)
+    with model.building():
+        model(None)
+    assert model(None) is model.variables["w"]
+    for _ in range(2):
+        with pytest.raises(ArgumentValueError, match="'w' exists in one piece"):
+            model(lambda shape, dtype: [2])

@@ -8,12 +8,14 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from types import FunctionType
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from ..errors import InitializerError, ScopeError, VariableDtypeError, VariableShapeError
-from ..initializers import glorot_uniform_initializer, zeros_initializer
+from ..initializers import OurInitializer, glorot_uniform_initializer, zeros_initializer
 from .spec import Initializer
 
 _FILL = "Fill the tensor in place: lambda t: t.fill_(1.0), or functools.partial(torch.nn.init.normal_, std=0.1)."
@@ -209,7 +211,24 @@ def _same_memory(result: object, tensor: Tensor) -> bool:
     return result.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
 
 
+# Of functions, classes and our initializers (by their class): whether they take so many arguments and these keywords.
+# Most variables are filled by a few of them, and reading a signature takes a third of the time of making a variable.
+_known: WeakKeyDictionary[object, dict[tuple[bool, int, tuple[str, ...]], bool]] = WeakKeyDictionary()
+
+
 def _accepts(function: object, *args: object, **kwargs: object) -> bool:
+    """Whether a function can be called with these arguments."""
+    is_ours = isinstance(function, OurInitializer)
+    key = type(function) if is_ours else function
+    if not isinstance(key, (FunctionType, type)):
+        return _binds(function, *args, **kwargs)
+    known, asked = _known.setdefault(key, {}), (is_ours, len(args), tuple(kwargs))
+    if asked not in known:
+        known[asked] = _binds(function, *args, **kwargs)
+    return known[asked]
+
+
+def _binds(function: object, *args: object, **kwargs: object) -> bool:
     if not callable(function):
         return False
     try:
