@@ -30,12 +30,12 @@ def start(call: Call, *, sets_built: bool) -> None:
     if tracer() is not None:
         return
     call.sets_built = sets_built
-    call.joins = _call_around(call)
+    call.part_of = _call_around(call)
     call.kept = []
     call.order = {}
     call.modes = modes()
     call.undo = []  # from here on, who fails rolls back
-    if sets_built and call.joins is None:
+    if sets_built and call.part_of is None:
         call.watch = Watch(call)
     call.parameters = _NO_PARAMETERS
     call.tree = call.tree or OUTSIDE
@@ -58,7 +58,7 @@ def finish(call: Call) -> None:
     goes to parameters by their order.
     """
     assert call.undo is not None
-    store, around = call.store, call.joins
+    store, around = call.store, call.part_of
     with store.lock:
         if call in store.building_calls:
             store.building_calls.remove(call)

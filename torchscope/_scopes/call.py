@@ -69,7 +69,7 @@ class Call:
         profiled: whether open scopes are ranges of a profiler's trace.
         task: the asyncio task that it belongs to, where others of the thread may find it (``as_default``).
         undo: how to undo what it created; ``None`` if it may not create.
-        sets_built, joins, order, kept, modes, watch: of a call that may create, see ``_modules/building.py``.
+        sets_built, part_of, order, kept, modes, watch: of a call that may create, see ``_modules/building.py``.
     """
 
     __slots__ = (
@@ -78,7 +78,7 @@ class Call:
         "compares",
         "default_names",
         "got",
-        "joins",
+        "part_of",
         "kept",
         "last",
         "modes",
@@ -105,7 +105,7 @@ class Call:
     tree: PathNode | None
     undo: Undo | None
     sets_built: bool  # whether its completion builds the root
-    joins: Call | None  # the building run that it is a part of
+    part_of: Call | None  # the building run that it is a part of
     modes: tuple[int, bool]  # what creating a variable changes in the thread, as it was when the call began
     order: dict[str, bool]  # the paths that calls inside it got of the same root
     watch: Watch | None  # for layers that it makes and does not keep
