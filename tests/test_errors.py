@@ -110,9 +110,8 @@ class NotAModule:
 
 
 NAME_RULE = (
-    "A name is one or more segments between single slashes, each non-empty, without '.', ':', quotes, backslashes, "
-    "white space or control "
-    "characters: 'encoder/layer_0/weights'."
+    "A name is one or more segments between single slashes, each non-empty, without '.', ':', double quotes, "
+    "backslashes, white space or control characters: 'encoder/layer_0/weights'."
 )
 KIND_RULE = (
     "A path is one thing: ask for it by the function that made it (get_variable makes parameters, get_buffer makes "
@@ -213,8 +212,8 @@ CASES: dict[str, tuple[Callable[[], Any], type[ScopeError], type[Exception], str
         errors.VariableNotFoundError,
         ValueError,
         "'net/v' does not exist in ScopedModule(net), which is already built: an optimizer made earlier would never "
-        "train it.\nThe nearest existing paths: 'net/w'.\nTo add it on purpose, run the call inside `with "
-        "module.building():`.",
+        "train it.\nThe nearest existing paths: 'net/w'.\nThe first complete call of any entry point builds a module; "
+        "to add to it on purpose, run the call inside `with module.building():`.",
     ),
     "path missing from the state_dict": (
         from_a_smaller_state_dict,

@@ -99,11 +99,16 @@ class NotBuiltError(ScopeError, RuntimeError):
     """
 
     @classmethod
-    def of(cls, owner: str) -> Self:
+    def of(cls, owner: str, *, compiling: bool = False) -> Self:
+        branches = (
+            "If it is being built: torch.cond and the like compile their branches also then, so get the variables "
+            "before, see torchscope.control_flow.branch."
+        )
         return cls._said(
             f"{owner} was never built and holds no variable yet, so there are no parameters to list: an optimizer made "
             "now would train nothing, a compiler would see an empty module.",
             "Build it first with module.build(*example_inputs), or call it once.",
+            branches if compiling else "",
         )
 
     @classmethod
@@ -136,9 +141,19 @@ class TracingError(ScopeError, RuntimeError):
     """
 
     @classmethod
+    def of_new_in_branch(cls, path: str, owner: str) -> Self:
+        return cls._said(
+            f"'{path}' of {owner} is not there yet, and was asked for in a function that torch traces as a branch (of "
+            "torch.cond, while_loop, scan, ...), which it does in eager code too: nothing can be created there.",
+            "Get the variable before the operator, or run the branches in plain code while the module is built: see "
+            "torchscope.control_flow.branch.",
+            path=path,
+        )
+
+    @classmethod
     def of_branch(cls, path: str, owner: str) -> Self:
         return cls._said(
-            f"'{path}' of {owner} was got inside a function that torch.compile traces as a branch (of torch.cond, "
+            f"'{path}' of {owner} was asked for in a function that torch.compile traces as a branch (of torch.cond, "
             "while_loop, scan, flex_attention, ...), where what the call notes of it would be lost.",
             "Wrap the function: torch.cond(pred, branch(f), branch(g), operands), with branch from "
             "torchscope.control_flow; or get the variable before. A ScopedModule may be called in a branch as it is.",
@@ -216,7 +231,8 @@ class VariableNotFoundError(ScopeError, ValueError):
             f"'{path}' does not exist in {owner}, which is already built: an optimizer made earlier would never "
             "train it.",
             _nearest(nearest),
-            "To add it on purpose, run the call inside `with module.building():`.",
+            "The first complete call of any entry point builds a module; to add to it on purpose, run the call inside "
+            "`with module.building():`.",
             path=path,
         )
 
@@ -385,8 +401,8 @@ class InvalidNameError(ScopeError, ValueError):
     def of(cls, name: object, problem: str) -> Self:
         return cls._said(
             f"{name!r} is no valid name: {problem}.",
-            "A name is one or more segments between single slashes, each non-empty, without '.', ':', quotes, "
-            "backslashes, white space or control characters: 'encoder/layer_0/weights'.",
+            "A name is one or more segments between single slashes, each non-empty, without '.', ':', double "
+            "quotes, backslashes, white space or control characters: 'encoder/layer_0/weights'.",
         )
 
 

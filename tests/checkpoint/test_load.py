@@ -147,8 +147,8 @@ LAYOUTS: dict[str, tuple[Any, list[int], Any, Any]] = {
         None,
         numbers(5, 5, 3, 2).transpose(2, 3, 0, 1).reshape(6, 1, 5, 5),
     ),
-    "lstm": (gates, [8, 3], "lstm", np.concatenate([i, f, j, o], 1).T),
-    "lstm, bias": (gates[0], [8], "lstm", np.concatenate([i, f, j, o], 1)[0]),
+    "lstm": (gates, [8, 3], {"a/w": "lstm"}, np.concatenate([i, f, j, o], 1).T),
+    "lstm, bias": (gates[0], [8], {"a/*": "lstm"}, np.concatenate([i, f, j, o], 1)[0]),
     "a rule for another rank": (numbers(4), [4], "conv", numbers(4)),
 }
 
@@ -177,7 +177,8 @@ def test_lstm_gates_give_the_numbers_of_tensorflows_cell(tmp_path: Path) -> None
     i, j, f, o = (torch.cat([x, h], 1) @ kernel + bias).chunk(4, 1)  # BasicLSTMCell, with forget_bias=0
     c_new = c * f.sigmoid() + i.sigmoid() * j.tanh()
     model = made({"kernel": [8, 5], "bias": [8]})
-    load_checkpoint(model, saved(tmp_path, {"kernel": kernel.cpu().numpy(), "bias": bias.cpu().numpy()}), layout="lstm")
+    file = saved(tmp_path, {"kernel": kernel.cpu().numpy(), "bias": bias.cpu().numpy()})
+    load_checkpoint(model, file, layout={"kernel": "lstm", "bias": "lstm"})
     cell = nn.LSTMCell(3, 2)
     with torch.no_grad():
         cell.weight_ih.copy_(model.variables["kernel"][:, :3])
@@ -248,6 +249,36 @@ def test_the_order_of_gates_is_asked_for_by_either_name(how: str, tmp_path: Path
     unbuilt = ScopedModule(lambda: get_variable(path, wanted))
     with pytest.raises(CheckpointError, match="say layout=.*" + question.rpartition(" or ")[2]):
         load_checkpoint(unbuilt, saved(tmp_path, {array: numbers(*found), **RECURRENT}), {array: path})
+
+
+def test_a_rule_for_gates_that_is_given_for_all_is_for_recurrent_layers_alone(tmp_path: Path) -> None:
+    cell = {"rnn/lstm_cell/kernel": numbers(3, 8), "rnn/lstm_cell/bias": numbers(8)}
+    model = made({"rnn/lstm_cell/kernel": [8, 3], "rnn/lstm_cell/bias": [8], "table": [10, 3]})
+    load_checkpoint(model, saved(tmp_path, {**cell, "table": numbers(10, 3)}), layout="lstm")
+    assert np.array_equal(
+        model.variables["rnn/lstm_cell/bias"].detach().cpu().numpy(), numbers(8)[[0, 1, 4, 5, 2, 3, 6, 7]]
+    )
+    other = made({"rnn/lstm_cell/kernel": [8, 3], "rnn/lstm_cell/bias": [8], "fc/bias": [16]})
+    file = saved(tmp_path, {**cell, "fc/bias": numbers(16)})
+    with pytest.raises(CheckpointError, match="'lstm' is given for everything, and nothing tells that this has gates"):
+        load_checkpoint(other, file, layout="lstm")
+    load_checkpoint(other, file, layout={"rnn/**": "lstm"})
+    assert np.array_equal(other.variables["fc/bias"].detach().cpu().numpy(), numbers(16))
+
+
+@pytest.mark.parametrize("layout", ["lstm", {"rnn/*": "lstm"}, {"rnn/kernel": "lstm"}])
+def test_a_rule_for_gates_that_are_known_to_be_in_another_order_is_refused(layout: Any, tmp_path: Path) -> None:
+    arrays = {"rnn/kernel": numbers(3, 8), "rnn/recurrent_kernel": numbers(2, 8)}
+    model = made({"rnn/kernel": [8, 3], "rnn/recurrent_kernel": [8, 2]})
+    with pytest.raises(CheckpointError, match="'lstm': its gates are in torch's order, as the 'recurrent_kernel'"):
+        load_checkpoint(model, saved(tmp_path, arrays), layout=layout)
+
+
+def test_a_convolution_with_gates_and_its_bias_go_by_one_rule(tmp_path: Path) -> None:
+    arrays = {"conv_lstm_cell/kernel": numbers(2, 2, 3, 4), "conv_lstm_cell/bias": numbers(4)}
+    model = made({"conv_lstm_cell/kernel": [4, 3, 2, 2], "conv_lstm_cell/bias": [4]})
+    load_checkpoint(model, saved(tmp_path, arrays), layout="conv_lstm")
+    assert model.variables["conv_lstm_cell/bias"].tolist() == numbers(4)[[0, 2, 1, 3]].tolist()
 
 
 def test_the_gates_of_torchs_layers_are_in_torchs_order(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ FLOORS = {
     # What stands on the floors.
     "graph": "_node _dot _tensorboard _graph _record __init__",
     "checkpoint": """
-    _bytes _crc _leveldb _proto _entry _mapping _zip _bundle _others _open _roles _layout _gates _report _names _targets
-    _fit _uninterrupted _write _load _convert __init__
+    _bytes _crc _leveldb _proto _entry _mapping _zip _bundle _others _open _roles _gates _layout _recurrent _report
+    _names _targets _fit _uninterrupted _write _load _convert __init__
     """,
 }
 # The public faces, and the commands; these import from anywhere above but one another's insides.

@@ -12,7 +12,7 @@ from torch._higher_order_ops import map as map_op
 from torch._higher_order_ops import scan, while_loop
 from torch.nn.attention.flex_attention import flex_attention
 
-from torchscope import NoActiveModuleError, ScopedModule, get_variable, variable_scope
+from torchscope import ArgumentTypeError, NoActiveModuleError, ScopedModule, get_variable, variable_scope
 from torchscope.control_flow import branch
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")  # torch's, of these operators
@@ -168,10 +168,28 @@ def test_a_score_function_of_flex_attention_may_get_variables() -> None:
 def test_a_branch_that_gets_variables_and_does_not_keep_its_scope_is_told_to(operator: Function) -> None:
     model = built(Gets(operator, lambda step: step))
     with pytest.raises(
-        Exception, match=r"'around/inside' of Gets was got inside a function that torch.compile traces"
+        Exception, match=r"'around/inside' of Gets was asked for in a function that torch.compile traces"
     ) as told:
         compiled(model)(X)
     assert "branch(f), branch(g)" in str(told.value)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_building_through_an_operator_is_told_to_get_the_variables_before(before: bool) -> None:
+    def forward(x: Tensor) -> Tensor:
+        if before:
+            x = x + get_variable("before", [3])
+        new = branch(lambda x: x * get_variable("new", [3]))
+        return torch.cond(x.sum() > 0, new, lambda x: x - 1, (x,))
+
+    with pytest.raises(Exception, match=r"[Gg]et the variables? before") as told:
+        ScopedModule(forward).build(X)
+    assert "torchscope.control_flow.branch" in str(told.value)
+
+
+def test_a_branch_is_a_function() -> None:
+    with pytest.raises(ArgumentTypeError, match="Give the function that is the branch"):
+        ScopedModule(lambda: branch(3))()  # type: ignore[arg-type]
 
 
 def test_what_a_branch_does_not_wrap_still_must_not_change_anything() -> None:

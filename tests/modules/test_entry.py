@@ -20,7 +20,9 @@ from torchscope import (
     NotBuiltError,
     ScopedModule,
     ScopeNestingError,
+    VariableKindError,
     VariableNotFoundError,
+    get_buffer,
     get_module,
     get_variable,
     get_variable_scope,
@@ -345,3 +347,37 @@ def test_an_entry_point_that_gets_what_its_call_inside_the_forward_made_is_not_t
     model.encode(X)
     with pytest.warns(UserWarning, match="'dense/w'"):  # inside the forward it was dense_1
         model.decode(X)
+
+
+def test_a_layer_of_get_module_that_two_entry_points_share_by_accident_is_told_too() -> None:
+    def layer(x: Tensor) -> Tensor:
+        with variable_scope(None, default_name="dense"):
+            return get_module("linear", nn.Linear, 2, 2)(x)
+
+    class Coder(ScopedModule):
+        @scoped
+        def encode(self, x: Tensor) -> Tensor:
+            return layer(x)
+
+        @scoped
+        def decode(self, x: Tensor) -> Tensor:
+            return layer(x)
+
+    model = Coder()
+    model.encode(X)
+    with pytest.warns(UserWarning, match="'dense/linear' of Coder was made at"):
+        model.decode(X)
+
+
+def test_a_scoped_module_that_a_forward_makes_and_forgets_is_told() -> None:
+    with pytest.warns(UserWarning, match="ScopedModule was made and run inside a call"):
+        ScopedModule(lambda x: ScopedModule(lambda x: x * get_variable("w", [2]))(x))(X)
+
+
+def test_a_buffer_where_a_parameter_was_got_is_another_kind_and_not_a_second_get() -> None:
+    def forward() -> None:
+        get_variable("w", [1])
+        get_buffer("w", [1])
+
+    with pytest.raises(VariableKindError, match="asked for a buffer, found a parameter"):
+        ScopedModule(forward)()

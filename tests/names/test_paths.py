@@ -29,6 +29,7 @@ REFUSED = {
     "decomposed": ("e\u0301", "its characters are not in normal form .* for 'é': use that"),
     "micro sign": ("a/\u00b5", "its characters are not in normal form .* for 'a/μ': use that"),
     "ligature": ("\ufb01", "its characters are not in normal form .* for 'fi': use that"),
+    "nothing that is seen": ("x\u200b", r"character '\\u200b' at position 1 cannot be seen"),
     "bytes": (b"w", "it is of type bytes, not a string"),
     "None": (None, "it is of type NoneType, not a string"),
 }

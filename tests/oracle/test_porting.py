@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchscope import ScopedModule, get_module
+from torchscope import ScopedModule, checkpoint, get_module
 from torchscope.checkpoint import load_checkpoint
 
 tf = pytest.importorskip("tensorflow")
@@ -172,14 +172,13 @@ def test_a_layer_of_torch_takes_the_weights_of_keras(kind: str, tmp_path: Path) 
     expected = np.asarray(theirs(x))
     kernel, recurrent, bias = theirs.get_weights()
     np.savez(tmp_path / "keras.npz", **{"cell/kernel": kernel, "cell/recurrent_kernel": recurrent, "cell/bias": bias})
+    saved = checkpoint.open(tmp_path / "keras.npz")
     model = ScopedModule(lambda x: get_module("rnn", getattr(torch.nn, kind), 3, 2, batch_first=True)(x)[0])
     model.build(torch.from_numpy(x))
-    names = {"cell/kernel": "rnn.weight_ih_l0", "cell/recurrent_kernel": "rnn.weight_hh_l0"}
     layer = model.variables.get_submodule("rnn")
-    if kind == "LSTM":
-        names["cell/bias"] = "rnn.bias_ih_l0"
-        torch.nn.init.zeros_(layer.bias_hh_l0)  # type: ignore[arg-type]
-    else:
-        from_page("copy_gru_bias")(layer, torch.from_numpy(bias))
-    load_checkpoint(model, tmp_path / "keras.npz", names)
+    from_page("copy_keras")(layer, *(saved[f"cell/{name}"].read() for name in ("kernel", "recurrent_kernel", "bias")))
     close(model(torch.from_numpy(x)).detach(), expected)
+    names = {"cell/kernel": "rnn.weight_ih_l0", "cell/recurrent_kernel": "rnn.weight_hh_l0"}
+    before = {name: tensor.clone() for name, tensor in layer.named_parameters()}
+    assert load_checkpoint(model, saved, names).complete  # which knows the order of both sides
+    assert all(torch.equal(tensor, before[name]) for name, tensor in layer.named_parameters())

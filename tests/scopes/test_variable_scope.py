@@ -137,8 +137,9 @@ def test_arguments_that_make_no_scope_are_refused() -> None:
         run(variable_scope(["a"]).__enter__)  # type: ignore[arg-type]
     with pytest.raises(InvalidNameError, match="'a b'"):
         variable_scope("a b")(print)
-    with pytest.raises(InvalidNameError, match="it is of type int, not a string"):
-        run(variable_scope(None, 3).__enter__)  # type: ignore[arg-type]
+    for name in (None, "a"):
+        with pytest.raises(ArgumentTypeError, match=r"default_name cannot be 3, of type int.\n.*by their keywords"):
+            variable_scope(name, 3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"variable_scope\(\) got an unexpected keyword argument 'resue'"):
         variable_scope("a", resue=True)  # type: ignore[call-arg]
     with pytest.raises(ArgumentValueError, match="reuse=1 is not allowed here"):

@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from .._scopes.stack import innermost
 from .._variables.tracing import in_backward
-from ..errors import NoActiveModuleError
+from ..errors import ArgumentTypeError, NoActiveModuleError
 from .snapshot import Snapshot
 
 P = ParamSpec("P")
@@ -18,19 +18,22 @@ R = TypeVar("R")
 def branch(function: Callable[P, R]) -> Callable[P, R]:
     """The function, for an operator of control flow to run: it may get variables, in the scope that is open now.
 
-    Such an operator traces a function once or several times, and refuses whatever this changes outside itself (Dynamo's
-    "HOP: Unsafe side effect"), which includes what a call notes of itself. A branch starts from what was got and opened
-    before it, each time it is traced, and what it gets and opens itself is forgotten at its end: two branches may get
-    the same variable, and default names go on behind a branch as if it had not run. A ``ScopedModule`` may be called in
-    a branch without this function.
+    Such an operator traces a function once or several times, and refuses whatever this changes outside itself, which
+    includes what a call notes of itself (Dynamo's "HOP: Unsafe side effect"). A branch starts from what was got and
+    opened before it, each time it is traced, and what it gets and opens itself is forgotten at its end. So two branches
+    may get the same variable, and so may, unchecked, what comes after them; default names go on behind a branch as if
+    it had not run: give the layers in a branch names of their own. A ``ScopedModule`` may be called in a branch without
+    this.
 
-    Torch traces branches also in eager code, and nothing can be created while something traces. Make the variables
-    before: get them before the operator, or run the branches themselves while the module is built, as here::
+    Torch traces branches also in eager code, and nothing can be created while something traces. Get the variables
+    before the operator, or run the branches in plain code while the module is built, as here::
 
         class Gated(ScopedModule):
             def forward(self, x):
                 a, b = branch(self.open), branch(self.shut)
-                return torch.cond(x.sum() > 0, a, b, (x,)) if self.built else a(x) + b(x)
+                if not self.built:  # both make their variables, in plain code
+                    return torch.where(x.sum() > 0, a(x), b(x))
+                return torch.cond(x.sum() > 0, a, b, (x,))
 
             def open(self, x):
                 return x * get_variable("scale", [])
@@ -47,7 +50,10 @@ def branch(function: Callable[P, R]) -> Callable[P, R]:
 
     Raises:
         NoActiveModuleError: no module is running in this thread; or the call is over when the branch runs.
+        ArgumentTypeError: it is no function.
     """
+    if not callable(function):
+        raise ArgumentTypeError.of("function", function, "Give the function that is the branch.")
     scope = innermost("branch()")
 
     @functools.wraps(function)

@@ -11,7 +11,7 @@ from torch import nn
 from .._scopes.scope import VariableScope
 from .._scopes.stack import innermost
 from .._variables.initialize import plain_mode, stream_of
-from .._variables.made_at import caller
+from .._variables.made_at import caller, warn_if_made_elsewhere
 from .._variables.module_tree import tensors_of
 from .._variables.request import DeviceLike
 from .._variables.spec import can_be_pickled
@@ -84,7 +84,9 @@ def _answer(scope: VariableScope, path: str, factory: Callable[..., M], args: Ar
     got = path in call.got
     if store.is_new(call, path, scope._reuse, got=got, exists=module is not None, made_at=made_at):
         module = _create(scope, path, _maker(scope, factory, args, kwargs))
-    elif path not in store.makers and tracer() is None:
+    elif call.compares and call.default_named and made_at is not None:
+        call.compares = not warn_if_made_elsewhere(path, store.owner, made_at)
+    if path not in store.makers and tracer() is None:
         store.makers[path] = _maker(scope, factory, args, kwargs)
     call.got[path] = True
     return module  # type: ignore[return-value]  # it was made by this factory

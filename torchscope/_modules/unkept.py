@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from .._scopes.call import Call
 from .._variables.made_at import place_of_caller
+from .._variables.store import VariableStore
 
 _watches: list[Watch] = []  # those whose hooks are there
 
@@ -35,6 +36,7 @@ class Watch:
         _watches.append(self)
         self._handles.append(hooks.register_module_parameter_registration_hook(self._note_made))
         self._handles.append(hooks.register_module_buffer_registration_hook(self._note_made))
+        self._handles.append(hooks.register_module_module_registration_hook(self._note_store))
         self._handles.append(hooks.register_module_forward_pre_hook(self._note_run))
 
     def _runs_here(self) -> bool:
@@ -42,6 +44,10 @@ class Watch:
 
     def _note_made(self, module: nn.Module, name: str, tensor: Tensor | None) -> None:
         if tensor is not None and self._runs_here():
+            self._made[id(module)] = weakref.ref(module)
+
+    def _note_store(self, module: nn.Module, name: str, submodule: nn.Module | None) -> None:
+        if isinstance(submodule, VariableStore) and self._runs_here():  # a ScopedModule, which has no variables yet
             self._made[id(module)] = weakref.ref(module)
 
     def _note_run(self, module: nn.Module, inputs: object) -> None:

@@ -67,6 +67,9 @@ def check(name: object) -> str:
             raise InvalidNameError.of(name, problem)
     if name.isascii() or torch.compiler.is_compiling():  # what is compiled was checked when the module was built
         return name
+    hidden = next((at for at, character in enumerate(name) if unicodedata.category(character) == "Cf"), None)
+    if hidden is not None:
+        raise InvalidNameError.of(name, f"character {name[hidden]!a} at position {hidden} cannot be seen")
     normal = unicodedata.normalize("NFKC", name)
     if name != normal:
         problem = f"its characters are not in normal form (NFKC), and Python takes it for {normal!r}: use that"

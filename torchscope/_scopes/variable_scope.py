@@ -71,6 +71,9 @@ class variable_scope(Opening):
         values: object = None,
         **options: Unpack[ScopeOptions],
     ) -> None:
+        if default_name is not None and not isinstance(default_name, str):
+            mend = "Give a name; initializers and other settings go by their keywords."
+            raise ArgumentTypeError.of("default_name", default_name, mend)
         self._name_or_scope = name_or_scope
         self._default_name = default_name
         self._options = options

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NoReturn, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from .._names import paths
@@ -29,7 +30,7 @@ class UnbuiltParameters(dict[str, Tensor | None]):
         self.owner = owner
 
     def items(self) -> NoReturn:
-        raise NotBuiltError.of(self.owner)
+        raise NotBuiltError.of(self.owner, compiling=torch.compiler.is_compiling())
 
     def __reduce__(self) -> tuple[type[UnbuiltParameters], tuple[str]]:
         return UnbuiltParameters, (self.owner,)

@@ -19,7 +19,7 @@ from .path_tree import PathNode, tree_of
 from .request import Request
 from .reuse import Reuse, Verdict, verdict
 from .spec import VariableSpec
-from .tracing import refuse, refuse_missing, tracer
+from .tracing import refuse, refuse_missing, refuse_new_in_branch, tracer
 
 # One entry for each thing that a failed call takes back: its store, the path (``None`` if it is no variable), and how
 # (``None``: drop the path). A new variable is one small tuple, because the garbage collector walks through all of them.
@@ -144,6 +144,8 @@ class VariableStore(ModuleTreeDict):
         spec, tensor = self.specs.get(path), self.find(path)
         if path in self.module_made_at:
             raise VariableKindError.of(path, request.kind, "module", self.module_made_at[path])
+        if spec is not None and spec.kind != request.kind and path not in self.provisional:
+            spec.check(request.kind, None, None)
         is_new = self.is_new(
             call,
             path,
@@ -212,6 +214,8 @@ class VariableStore(ModuleTreeDict):
         tracing = tracer()
         if self.is_replica:
             refuse(path, self.owner, "DataParallel, whose replicas are thrown away after each call")
+        if tracing is not None and self.building_calls and torch.compiler.is_compiling():
+            refuse_new_in_branch(path, self.owner)
         if tracing is not None and self.settled:
             refuse_missing(path, self.owner, self.existing())
         if tracing is not None:

@@ -50,6 +50,11 @@ def refuse(path: str, owner: str, tracer: str) -> NoReturn:
     raise TracingError.of(path, owner, tracer)
 
 
+def refuse_new_in_branch(path: str, owner: str) -> NoReturn:
+    """Say, likewise, that a call that is building cannot create in a branch that is traced."""
+    raise TracingError.of_new_in_branch(path, owner)
+
+
 def refuse_missing(path: str, owner: str, existing: tuple[str, ...]) -> NoReturn:
     """Say which paths there are, likewise."""
     raise VariableNotFoundError.of_built(path, owner, nearest(path, existing))
@@ -96,6 +101,7 @@ def _subgraph_tracer() -> SubgraphTracer:
 # exception in code that it traces, Dynamo reports only that there was one. torch.compiler.assume_constant_result sets
 # the same mark, but importing that would import all of Dynamo.
 refuse._dynamo_marked_constant = True  # type: ignore[attr-defined]
+refuse_new_in_branch._dynamo_marked_constant = True  # type: ignore[attr-defined]
 refuse_missing._dynamo_marked_constant = True  # type: ignore[attr-defined]
 branch_depth._dynamo_marked_constant = True  # type: ignore[attr-defined]
 refuse_in_branch._dynamo_marked_constant = True  # type: ignore[attr-defined]

@@ -17,6 +17,7 @@ from ._layout import RULES, Rules, applied
 from ._names import Rename, average_of, mapped, renamed
 from ._open import open
 from ._others import SAFETENSORS
+from ._recurrent import Recurrent
 from ._roles import role
 
 Row = tuple[str, str, str]  # "written" or "left out", the array, how or why
@@ -51,7 +52,7 @@ def write_safetensors(
     saved = open(source)
     names, dropped = renamed(saved, rename)
     targets = mapped(names, assignment_map) if assignment_map else {name: name for name in names}
-    rules = Rules(layout, targets)
+    rules, recurrent = Rules(layout, targets), Recurrent(saved)
     rows: list[Row] = [("left out", array, "dropped") for array in dropped]
     tensors: dict[str, Tensor] = {}
     storages = set[int]()
@@ -62,10 +63,15 @@ def write_safetensors(
             rows.append(("left out", saved[names[old]].path, left_out))
             continue
         _refuse_what_it_cannot_hold(saved.file, name, entry)
-        rule = applied(rules.asked(name) or "same", entry.shape)
+        asked, problem = recurrent.asked(rules, entry, name)
+        if problem is not None:
+            raise ArgumentValueError.of("layout", name, f"For '{name}', {problem}.")
+        rule = applied(asked or "same", entry.shape)
         tensors[name] = _alone(RULES[rule].convert(entry.read()), storages)
         moved = f"{rule}: {list(entry.shape)} -> {list(tensors[name].shape)}" if rule != "same" else ""
         rows.append(("written", entry.path if entry.path == name else f"{entry.path} -> {name}", moved))
+    if not tensors:
+        raise CheckpointError.of(saved.file, "nothing of it is left to write", "Drop less, or map more.")
     _replace(files, tensors, destination)
     return rows
 

@@ -12,23 +12,26 @@ from .._variables.conversion import converts
 from .._variables.store import VariableStore
 from ..errors import InvalidNameError
 from ._entry import Entry, dtype_name
-from ._gates import Gates
 from ._layout import RULES, Rules, Shape, fitting, undecided
+from ._recurrent import Recurrent
 from ._roles import is_ours
 from ._targets import Target
 
 
 def rule_for(
-    store: VariableStore, path: str, entry: Entry, target: Target | None, rules: Rules, gates: Gates
+    store: VariableStore, path: str, entry: Entry, target: Target | None, rules: Rules, recurrent: Recurrent
 ) -> tuple[str | None, str]:
     """The rule by which an array becomes a variable, and how it does in words; or ``None``, and why it cannot."""
     if entry.dtype is bytes:
         return None, "it holds strings"
-    asked = rules.asked(path) or ("same" if is_ours(entry.path) else None)
+    asked, problem = recurrent.asked(rules, entry, path)
+    if problem is not None:
+        return None, problem
+    asked = asked or ("same" if is_ours(entry.path) else None)
     if target is None and path in store.module_made_at:
         return None, "a module that get_module made lives there"
     if target is None:
-        return _rule_for_new(path, entry, asked, gates.rule(entry, path))
+        return _rule_for_new(path, entry, asked, recurrent.rule(entry, path))
     if target.computed:
         return None, "the variable is computed (parametrized or pruned)"
     if any(tensor.is_meta for tensor, _, _ in target.pieces):
@@ -39,7 +42,7 @@ def rule_for(
         return None, f"{dtype_name(entry.dtype)} does not become {dtype_name(target.dtype)}"
     wanted = target.shape
     exactly = asked is not None and (RULES[asked].takes(entry.shape) or rules.names(path))
-    fits = [str(asked)] if exactly else _fits(path, entry, target, gates)
+    fits = [str(asked)] if exactly else _fits(path, entry, target, recurrent)
     if exactly and not RULES[str(asked)].takes(entry.shape):
         return None, f"layout {asked!r} is for {RULES[str(asked)].wants}, and this has shape {entry.shape}"
     if not fits:
@@ -53,18 +56,18 @@ def rule_for(
     return fits[0], ", ".join(filter(None, (_how(fits[0], entry, wanted, target.dtype), parts)))
 
 
-def _fits(path: str, entry: Entry, target: Target, gates: Gates) -> list[str]:
+def _fits(path: str, entry: Entry, target: Target, recurrent: Recurrent) -> list[str]:
     """The rules that could be meant; one, where the order of the gates is known on both sides."""
-    rule = gates.rule(entry, path, into_torchs=target.torchs_gates)
+    rule = recurrent.rule(entry, path, into_torchs=target.torchs_gates)
     fits = fitting(entry.shape, target.shape, rule)
-    return [rule] if rule in fits and target.torchs_gates and gates.known(entry) else fits
+    return [rule] if rule in fits and target.torchs_gates and recurrent.known(entry) else fits
 
 
 def _rule_for_new(path: str, entry: Entry, asked: str | None, gates: str | None) -> tuple[str | None, str]:
     try:
         paths.check_whole(paths.check(path))
     except InvalidNameError as error:
-        return None, str(error)
+        return None, f"{str(error).splitlines()[0]} Use rename="
     applies = asked is not None and RULES[asked].takes(entry.shape)
     if not applies and undecided(entry.shape, gates):
         how = f"say layout={{'{path}': '{gates}'}}" if gates is not None else "build it, or say layout='same'"

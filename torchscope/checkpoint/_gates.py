@@ -1,60 +1,26 @@
-"""The gates of recurrent layers: in which order a layer has them, which no shape tells."""
+"""The order of gates: where the kernel of TensorFlow's LSTM becomes torch's."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import torch
+from torch import Tensor
 
-from ._entry import Entry
-from ._layout import RULES
-from ._roles import variable_name
-
-# TensorFlow 1's cells, by what they call themselves and by what they called their weights over the years. The
-# projection of an LSTM has no gates.
-_LSTM = re.compile(
-    r"lstm(?!.*projection).*/(kernel|recurrent_kernel|weights|W_0|Matrix|bias|biases|B|Bias)$", re.IGNORECASE
-)
-_TORCH = re.compile(r"(weight|bias)_[ih]h(_l\d+)?(_reverse)?$")
-_RECURRENT = "recurrent_kernel"
+# For each order of gates along the last axis of TensorFlow's arrays, the places in it of the gates in torch's order.
+GATES = {
+    "lstm": (0, 2, 1, 3),  # i, j, f, o: torch has i, f, g, o, and its g is j
+    "conv_lstm": (0, 2, 1, 3),  # the same, of a convolution
+    "keras_gru": (1, 0, 2),  # z, r, h: torch has r, z, n, and its n is h
+}
 
 
-class Gates:
-    """Which arrays of a checkpoint have gates that may have to change places.
+def split(rule: str, tensor: Tensor) -> list[Tensor]:
+    """The gates along the first axis of what torch has, in torch's order."""
+    places = GATES[rule]
+    axes = (-1, *([-2] if tensor.dim() > 1 else []), *range(tensor.dim() - 2))
+    gates = tensor.permute(axes).chunk(len(places))
+    return [gates[place] for place in places]
 
-    Keras' layers are known by their ``recurrent_kernel``: an LSTM has the gates in torch's order, a GRU has not.
-    """
 
-    def __init__(self, saved: Mapping[str, Entry]) -> None:
-        self._keras: dict[str, int] = {}  # scope -> how many gates
-        for array, entry in saved.items():
-            scope, _, last = variable_name(array).rpartition("/")
-            if last == _RECURRENT and len(entry.shape) > 1 and entry.shape[-2]:
-                self._keras[scope] = entry.shape[-1] // entry.shape[-2]
-
-    def rule(self, entry: Entry, path: str, *, into_torchs: int = 0) -> str | None:
-        """The rule that puts the gates of an array into torch's order, if it may be needed.
-
-        Args:
-            entry: the array.
-            path: the variable that it is for, whose name may tell what the array's does not.
-            into_torchs: how many gates the variable has, if it is a weight of a recurrent layer of torch's.
-        """
-        name = variable_name(entry.path)
-        scope, _, last = name.rpartition("/")
-        keras = self._keras.get(scope)
-        rule: str | None
-        if keras is not None and last in ("kernel", _RECURRENT, "bias"):
-            rule = "keras_gru" if keras == 3 else None
-        elif _TORCH.search(name):
-            rule = None
-        elif into_torchs == 3:
-            rule = "keras_gru"
-        elif into_torchs == 4 or any(_LSTM.search(each) for each in (name, path)):
-            rule = "lstm" if len(entry.shape) < 3 else "conv_lstm"
-        else:
-            rule = None
-        return rule if rule is not None and RULES[rule].takes(entry.shape) else None
-
-    def known(self, entry: Entry) -> bool:
-        """Whether the order of the gates is known for sure: those of one of Keras' layers."""
-        return variable_name(entry.path).rpartition("/")[0] in self._keras
+def reordered(rule: str, tensor: Tensor) -> Tensor:
+    """The same as one tensor."""
+    return torch.cat(split(rule, tensor))

@@ -1,4 +1,4 @@
-"""The order of axes and of gates: TensorFlow's kernels as torch's functions want them."""
+"""The order of axes: TensorFlow's kernels as torch's functions want them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .._names.paths import say_nearest, selector
 from ..errors import ArgumentTypeError, ArgumentValueError
+from ._gates import GATES, reordered, split
 
 Shape = tuple[int, ...]
 
@@ -37,37 +38,13 @@ def _depthwise(tensor: Tensor) -> Tensor:
     return _by_input(tensor).flatten(0, 1).unsqueeze(1)
 
 
-# For each order of gates along the last axis of TensorFlow's arrays, the places in it of the gates in torch's order.
-GATES = {
-    "lstm": (0, 2, 1, 3),  # i, j, f, o: torch has i, f, g, o, and its g is j
-    "conv_lstm": (0, 2, 1, 3),  # the same, of a convolution
-    "keras_gru": (1, 0, 2),  # z, r, h: torch has r, z, n, and its n is h
-}
-
-
-def _out_first(tensor: Tensor) -> Tensor:
-    """What a layer of this rank is in torch's order of axes: the last axis, of the outputs, comes first."""
-    return _conv(tensor) if tensor.dim() > 1 else tensor
-
-
-def _gates(rule: str, tensor: Tensor) -> list[Tensor]:
-    """The gates along the first axis of what torch has, in torch's order."""
-    places = GATES[rule]
-    gates = _out_first(tensor).chunk(len(places))
-    return [gates[place] for place in places]
-
-
-def _reordered(rule: str) -> Callable[[Tensor], Tensor]:
-    return lambda tensor: torch.cat(_gates(rule, tensor))
-
-
 def write(rule: str, tensor: Tensor, into: Tensor) -> None:
     """Convert a tensor and write it where it belongs, without a copy of it in between."""
     if rule == "depthwise":
         by_input = _by_input(tensor)
         into.squeeze(1).view(by_input.shape).copy_(by_input)
     elif rule in GATES:
-        for gate, part in zip(_gates(rule, tensor), into.chunk(len(GATES[rule])), strict=True):
+        for gate, part in zip(split(rule, tensor), into.chunk(len(GATES[rule])), strict=True):
             part.copy_(gate)
     else:
         into.copy_(RULES[rule].convert(tensor))
@@ -97,7 +74,7 @@ RULES = {
     "depthwise": Rule(_depthwise, lambda s: (s[-2] * s[-1], 1, *s[:-2]), _has_window, "three to five axes"),
     **{
         rule: Rule(
-            _reordered(rule),
+            functools.partial(reordered, rule),
             lambda s: (s[-1], *s[-2:-1], *s[:-2]),
             functools.partial(_splits, len(places), (3, 4, 5) if rule == "conv_lstm" else (1, 2)),
             f"{'three to five' if rule == 'conv_lstm' else 'one or two'} axes, the last a multiple of {len(places)}",
@@ -131,12 +108,17 @@ class Rules:
             if pattern and not any(map(selects, paths)):
                 mend = f"The pattern selects none of the {len(paths)} variables. {say_nearest(pattern, paths)}"
                 raise ArgumentValueError.of("layout", {pattern: rule}, mend)
-            self._rules.append((selects, rule))
+            self._rules.append((pattern, selects, rule))
 
     def asked(self, path: str) -> str | None:
         """The rule that is asked for here: of the patterns that select the path, the last one decides."""
-        found = [rule for selects, rule in self._rules if selects(path)]
+        found = [rule for _, selects, rule in self._rules if selects(path)]
         return found[-1] if found else None
+
+    def is_for_all(self, path: str) -> bool:
+        """Whether the rule that is asked for here was asked for everything."""
+        found = [pattern for pattern, selects, _ in self._rules if selects(path)]
+        return bool(found) and found[-1] in ("", "**")
 
     def names(self, path: str) -> bool:
         """Whether this very path is given, not a pattern: then the rule must be one for it."""

@@ -11,10 +11,10 @@ from .._modules.scoped_module import ScopedModule
 from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError, CheckpointError
 from ._fit import rule_for
-from ._gates import Gates
 from ._layout import Layout, Rules
 from ._names import AssignmentMap, Rename, Sources, average_of, is_below, renamed, sources
 from ._open import Checkpoint, open
+from ._recurrent import Recurrent
 from ._report import LoadReport
 from ._roles import role, variable_name
 from ._targets import Target, targets_of
@@ -122,14 +122,14 @@ def _planned(
 ) -> tuple[list[Step], LoadReport]:
     """What is to be done for each variable, and the report of what fits."""
     report = LoadReport(renamed={array: name for name, array in names.items() if name != variable_name(array)})
-    steps, gates = [], Gates(saved)
+    steps, recurrent = [], Recurrent(saved)
     for target, name in found.items():
         name = average_of(name, names) if prefer_ema else name
         if name not in names:
             report.missing.append(target)
             continue
         entry = saved[names[name]]
-        rule, words = rule_for(store, target, entry, targets.get(target), rules, gates)
+        rule, words = rule_for(store, target, entry, targets.get(target), rules, recurrent)
         if rule is None:
             report.refused[target] = entry.path, words
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -157,5 +158,7 @@ def _near(path: str) -> str:
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         return f"There is no folder '{folder}' either."
-    found = sorted(name.removesuffix(".index") for name in os.listdir(folder) if name.endswith(".index"))
-    return f"In '{folder}' there are: {', '.join(found[:5])}." if found else f"There is none in '{folder}'."
+    endings = (".index", *READERS)
+    names = sorted(name.removesuffix(".index") for name in os.listdir(folder) if name.endswith(endings))
+    found = difflib.get_close_matches(os.path.basename(path), names, cutoff=0.5) or names[:5]
+    return f"In '{folder}' there are: {', '.join(found)}." if found else f"There is none in '{folder}'."
