@@ -41,11 +41,17 @@ def test_a_layer_of_torch_in_between_is_left_out() -> None:
     assert re.fullmatch(r"tests\S+:\d+, called from tests\S+:\d+", made_at(model))
 
 
-def test_of_deep_recursion_five_lines_are_kept() -> None:
-    def forward(depth: int = 20) -> None:
-        forward(depth - 1) if depth else get_variable("w", [1])
+def test_of_deep_recursion_the_first_lines_and_the_last_are_kept() -> None:
+    def recursive(depth: int = 20) -> None:
+        recursive(depth - 1) if depth else get_variable("w", [1])
 
-    assert made_at(ScopedModule(forward)).count(", called from ") == 4
+    def forward() -> None:
+        recursive()
+
+    lines = made_at(ScopedModule(forward)).split(", called from ")
+    assert len(lines) == 5
+    assert [line.endswith(", ...") for line in lines] == [False, False, False, True, False]
+    assert lines[0] == lines[1] == lines[2] != lines[4]
 
 
 def test_in_a_notebook_the_cell_stands_for_the_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,9 @@ from types import FrameType
 
 import torch
 
-_MOST = 5  # lines: beyond these, of deep recursion for example, a message is no clearer
+_MOST = 5  # lines that are shown: of more, as in deep recursion, the first and the last
+_MOST_SEEN = 50
+_CUT = ", ..."
 _CALLED_FROM = ", called from "
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
@@ -43,7 +45,7 @@ def warn_if_made_elsewhere(path: str, owner: str, made_at: str) -> bool:
     The ways of both are compared from the variable outwards; one of them may begin farther out.
     """
     here = caller()
-    ways = zip(made_at.split(_CALLED_FROM), here.split(_CALLED_FROM), strict=False)
+    ways = zip(*(way.partition(_CUT)[0].split(_CALLED_FROM) for way in (made_at, here)), strict=False)
     elsewhere = any(one != other for one, other in ways)
     if elsewhere:
         warnings.warn_explicit(
@@ -59,7 +61,7 @@ def warn_if_made_elsewhere(path: str, owner: str, made_at: str) -> bool:
 def _lines() -> Iterator[tuple[str, int]]:
     frame: FrameType | None = sys._getframe(1)
     count = 0
-    while frame is not None and count < _MOST:
+    while frame is not None and count < _MOST_SEEN:
         file = frame.f_code.co_filename
         if count and file == _START_OF_A_CALL:
             return
@@ -78,7 +80,10 @@ def _is_the_users(file: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)  # all variables of a loop are made by the same lines: they share one text
 def _said(lines: tuple[tuple[str, int], ...]) -> str:
-    return _CALLED_FROM.join(f"{_shown(file)}:{line}" for file, line in lines) or "unknown"
+    shown = [f"{_shown(file)}:{line}" for file, line in lines]
+    if len(shown) > _MOST:
+        shown[_MOST - 2 : -1] = [shown[_MOST - 2] + _CUT]
+    return _CALLED_FROM.join(shown) or "unknown"
 
 
 def _shown(file: str) -> str:

@@ -53,7 +53,7 @@ class VariableSpec:
         from_value: whether the initializer is the value itself, or a callable that returns it, rather than a filler.
         regularizer, constraint: called with the variable by ``regularization_losses`` and ``apply_constraints``.
         collections: the names of the collections it was declared to be in.
-        made_at: ``"layers.py:5, called from model.py:12"``, the lines that first asked for it, at most five; ``None``
+        made_at: ``"layers.py:5, called from model.py:12"``, the lines that first asked for it; ``None``
             if it came from a ``state_dict``.
     """
 
