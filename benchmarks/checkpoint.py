@@ -5,7 +5,7 @@
 
 Both read every array, checksums included, from a file that is in the cache of the operating system; what they give is
 compared first. Listing is opening and looking at each name, shape and dtype. The memory is the most that the process
-has beside the file itself, while a module takes all arrays and their gates change places (``layout="lstm"``).
+has beside the file itself, while a module takes all arrays and their gates change places (the layout ``lstm``).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def most_memory_of_loading(prefix: str) -> float:
 
     watching = threading.Thread(target=watch)
     watching.start()
-    checkpoint.load_checkpoint(module, prefix, layout="lstm")
+    checkpoint.load_checkpoint(module, prefix, layout={"**/weights": "lstm"})
     done.set()
     watching.join()
     sizes: list[int] = [variable.nbytes for variable in module.variables.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import struct
 import sys
 import tracemalloc
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.checkpoint.test_open import FLOAT, HEADER, OTHERS, TENSORS, field, shape_of, table
+from tests.data.make_checkpoints import HERE
 from torchscope import CheckpointError, checkpoint
 from torchscope.cli import main
 
@@ -227,3 +229,66 @@ def test_random_damage_ends_in_an_answer_or_a_checkpoint_error(
     file.write_bytes(held[:at] + noise + held[at + data.draw(st.integers(0, 20)) :])
     with contextlib.suppress(CheckpointError):
         read_all(folder / "m" if ending == "index" else file)
+
+
+def filled(value: float) -> dict[str, torch.Tensor]:
+    return {"large": torch.full((100_000,), value), "small": torch.full((3,), value)}
+
+
+def save(file: Path, value: float) -> None:
+    if file.suffix == ".safetensors":
+        pytest.importorskip("safetensors.torch").save_file(filled(value), file)
+    elif file.suffix == ".npz":
+        np.savez(file, **{name: tensor.numpy() for name, tensor in filled(value).items()})  # type: ignore[arg-type]
+    else:
+        torch.save(filled(value), file)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".safetensors", ".pt"])
+def test_a_file_that_is_replaced_after_it_was_opened_is_read_as_it_was(ending: str, tmp_path: Path) -> None:
+    file, newer = tmp_path / f"m{ending}", tmp_path / f"newer{ending}"
+    save(file, 1)
+    save(newer, 2)
+    saved = checkpoint.open(file)
+    first = saved["small"].read()
+    newer.replace(file)
+    for tensor in (first, saved["small"].read(), saved["large"].read()):
+        assert bool((tensor == 1).all())
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pt"])
+def test_a_file_that_is_written_into_after_it_was_opened_is_an_error(ending: str, tmp_path: Path) -> None:
+    file, newer = tmp_path / f"m{ending}", tmp_path / f"newer{ending}"
+    save(file, 1)
+    save(newer, 2)
+    saved = checkpoint.open(file)
+    saved["small"].read()
+    file.write_bytes(newer.read_bytes()[:-8])
+    for name in ("small", "large"):
+        with pytest.raises(CheckpointError, match="it was written into since it was opened"):
+            saved[name].read()
+
+
+@pytest.mark.parametrize("how", ["replaced", "written into"])
+def test_a_shard_that_changes_after_it_was_read_gives_no_other_numbers(how: str, tmp_path: Path) -> None:
+    for path in HERE.glob("image_filters.ckpt.*"):
+        shutil.copy(path, tmp_path)
+    saved = checkpoint.open(tmp_path / "image_filters.ckpt")
+    name = "image_filters/conv1/weights"
+    before = saved[name].read()
+    (shard,) = tmp_path.glob("*.data-*")
+    other = bytes(len(shard.read_bytes()))
+    if how == "replaced":
+        (tmp_path / "newer").write_bytes(other)
+        (tmp_path / "newer").replace(shard)
+        assert torch.equal(saved[name].read(), before)
+    else:
+        shard.write_bytes(other[:-1])
+        with pytest.raises(CheckpointError, match="written into since it was opened"):
+            saved[name].read()
+
+
+def test_text_of_no_letters_takes_no_more_than_the_file_has(tmp_path: Path) -> None:
+    header = header_of("(20000000,)", "'<U0'")
+    with pytest.raises(CheckpointError, match="it would take 20000000 bytes"):
+        read_all(npz(tmp_path, npy(header, len(header), 1)))

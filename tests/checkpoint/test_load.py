@@ -211,6 +211,20 @@ GATES: dict[str, tuple[dict[str, Any], Any, list[int], Any, Any]] = {
         "conv_lstm",
         numbers(2, 2, 3, 4)[..., [0, 2, 1, 3]].transpose(3, 2, 0, 1),
     ),
+    "a layer in a scope of that name": (
+        {"lstm_tower/logits/kernel": numbers(3, 4)},
+        "lstm_tower/logits/kernel",
+        [4, 3],
+        None,
+        numbers(3, 4).T,
+    ),
+    "three gates": (
+        {"coupled_input_forget_gate_lstm_cell/kernel": numbers(3, 12)},
+        "w",
+        [12, 3],
+        None,
+        numbers(3, 12).T,
+    ),
     "a projection has no gates": (
         {"lstm_cell/projection/kernel": numbers(3, 4)},
         "lstm_cell/projection/w",
@@ -234,6 +248,10 @@ ASKED: dict[str, tuple[str, list[int], str, list[int], str]] = {
     "by the name in the file": ("rnn/basic_lstm_cell/kernel", [5, 8], "encoder/kernel", [8, 5], "'dense' or 'lstm'"),
     "by the name in the module": ("cell/kernel", [5, 8], "lstm/kernel", [8, 5], "'dense' or 'lstm'"),
     "an old name": ("BasicLSTMCell/Linear/Matrix", [5, 8], "w", [8, 5], "'dense' or 'lstm'"),
+    "sonnet": ("lstm/w_gates", [5, 8], "w", [8, 5], "'dense' or 'lstm'"),
+    "sketch-rnn": ("rnn/LSTMCell/W_xh", [5, 8], "w", [8, 5], "'dense' or 'lstm'"),
+    "baselines": ("lstm1/wx", [5, 8], "w", [8, 5], "'dense' or 'lstm'"),
+    "haiku": ("lstm/linear/w", [5, 8], "w", [8, 5], "'dense' or 'lstm'"),
     "a convolution": ("conv_lstm_cell/kernel", [2, 2, 3, 4], "w", [4, 3, 2, 2], "'conv' or 'conv_lstm'"),
     "keras' gru": ("gru/kernel", [3, 6], "w", [6, 3], "'dense' or 'keras_gru'"),
     "keras' gru by its shape": ("gru/bias", [6], "w", [6], "'same' or 'keras_gru'"),
@@ -279,6 +297,22 @@ def test_a_convolution_with_gates_and_its_bias_go_by_one_rule(tmp_path: Path) ->
     model = made({"conv_lstm_cell/kernel": [4, 3, 2, 2], "conv_lstm_cell/bias": [4]})
     load_checkpoint(model, saved(tmp_path, arrays), layout="conv_lstm")
     assert model.variables["conv_lstm_cell/bias"].tolist() == numbers(4)[[0, 2, 1, 3]].tolist()
+
+
+@pytest.mark.parametrize("case", ["both alike", "one alone", "two that differ"])
+def test_an_array_for_each_path_of_a_tied_variable_must_be_one_array(case: str, tmp_path: Path) -> None:
+    model = made({"a/w": [2], "b/w": [2]})
+    model.variables["b/w"] = model.variables["a/w"]
+    arrays = {"a/w": numbers(2), "b/w": numbers(2) + (case == "two that differ")}
+    if case == "one alone":
+        del arrays["b/w"]
+    file = saved(tmp_path, arrays)
+    if case == "two that differ":
+        with pytest.raises(CheckpointError, match="it is one tensor with 'a/w', whose array is another"):
+            load_checkpoint(model, file)
+    else:
+        assert load_checkpoint(model, file).complete
+        assert np.array_equal(model.variables["b/w"].detach().cpu().numpy(), numbers(2))
 
 
 def test_the_gates_of_torchs_layers_are_in_torchs_order(tmp_path: Path) -> None:

@@ -271,3 +271,45 @@ def test_a_module_that_is_called_after_a_branch_has_its_own_variables() -> None:
 
     model = Both().build(X)
     torch.testing.assert_close(compiled(model)(X), model(X))
+
+
+KINDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "nothing": lambda x: x - 1,
+    "a get": lambda x: x * get_variable("w", [3]),
+    "a scope": lambda x: dense(x),
+    "parts": lambda x: x * get_variable("cut", [4], partitioner=lambda shape, dtype: [2])[:3],
+}
+
+
+@pytest.mark.parametrize("second", KINDS)
+@pytest.mark.parametrize("first", KINDS)
+def test_whatever_two_branches_do_either_may_come_first(first: str, second: str) -> None:
+    def forward(x: Tensor, plain: bool = False) -> Tensor:
+        a, b = branch(KINDS[first]), branch(KINDS[second])
+        if plain:
+            left, right = a(x), b(x)
+            return left if x.sum() > 0 else right
+        return torch.cond(x.sum() > 0, a, b, (x,))
+
+    model = ScopedModule(forward, seed=0)
+    model.build(X, plain=True)
+    if model.variables:
+        for run in (model, compiled(model)):
+            for x in (X, -X):
+                torch.testing.assert_close(run(x), model(x, plain=True))
+
+
+def test_the_condition_of_a_loop_may_get_variables_too() -> None:
+    def forward(x: Tensor, plain: bool = False) -> Tensor:
+        goes_on = branch(lambda i, x: i < get_variable("n", [], initializer=nn.init.ones_) * 3)
+        step = branch(lambda i, x: (i + 1, dense(x)))
+        i = torch.zeros(())
+        if not plain:
+            return while_loop(goes_on, step, (i, x))[1]
+        while goes_on(i, x):
+            i, x = step(i, x)
+        return x
+
+    model = ScopedModule(forward, seed=0).build(X, plain=True)
+    for run in (model, compiled(model)):
+        torch.testing.assert_close(run(X), model(X, plain=True))

@@ -260,7 +260,6 @@ def test_the_advice_on_sharing_what_a_default_name_made_works() -> None:
 FORGOTTEN: dict[str, Callable[[Tensor], Tensor]] = {
     "a layer": lambda x: nn.Linear(2, 2)(x),
     "in a sequence": lambda x: nn.Sequential(nn.Linear(2, 2), nn.ReLU())(x),
-    "with statistics alone": lambda x: nn.BatchNorm1d(2, affine=False)(x[None].expand(3, 2)),
 }
 KEPT: dict[str, Callable[[Tensor], Any]] = {
     "without weights": lambda x: nn.Sequential(nn.ReLU(), nn.Dropout(0.1))(x),
@@ -381,3 +380,139 @@ def test_a_buffer_where_a_parameter_was_got_is_another_kind_and_not_a_second_get
 
     with pytest.raises(VariableKindError, match="asked for a buffer, found a parameter"):
         ScopedModule(forward)()
+
+
+# Forwards that are wrapped --------------------------------------------------------------------------------------------
+
+
+def wrapped(old: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    @functools.wraps(old)
+    def new(x: Tensor) -> Tensor:
+        with variable_scope("lora", reuse=AUTO_REUSE):
+            return old(x) + x * get_variable("a", [2])
+
+    return new
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_forward_that_wraps_the_old_one_has_its_attributes_and_starts_a_call_all_the_same(alone: bool) -> None:
+    model = Model(seed=0)
+    model.forward = wrapped(model.forward)  # type: ignore[method-assign, assignment]
+    (model if alone else Parent(model)).build(X)
+    assert list(model.variables) == ["lora/old", "lora/a"]
+
+
+class Recursive(ScopedModule):
+    def forward(self, depth: int) -> Tensor:
+        with variable_scope(None, default_name="d"):
+            w = get_variable("w", [1])
+        return w if not depth else w + self(depth - 1)
+
+
+def wrapped_as_accelerate_does() -> ScopedModule:
+    model = Recursive()
+    function = functools.update_wrapper(functools.partial(Recursive.forward, model), model.forward)
+    model.forward = function  # type: ignore[method-assign]
+    return model
+
+
+def wrapped_on_the_class() -> ScopedModule:
+    class Quiet(Recursive):
+        forward = torch.no_grad()(Recursive.forward)
+
+    return Quiet()
+
+
+@pytest.mark.parametrize("make", [Recursive, wrapped_as_accelerate_does, wrapped_on_the_class])
+def test_a_module_that_calls_itself_starts_a_call_of_its_own_also_if_its_forward_is_wrapped(
+    make: Callable[[], ScopedModule],
+) -> None:
+    assert list(make().build(2).variables) == ["d/w"]
+
+
+class CallsIt:
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.model.linear(x)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("kind", ["partial", "object"])
+def test_a_copy_runs_what_its_own_forward_is_bound_to(kind: str) -> None:
+    model = ScopedModule()
+    model.linear = nn.Linear(2, 2)
+    model.forward = functools.partial(CallsIt.__call__, CallsIt(model)) if kind == "partial" else CallsIt(model)  # type: ignore[method-assign]
+    other = copy.deepcopy(model)
+    theirs, ours = other.get_submodule("linear"), model.get_submodule("linear")
+    for parameter in theirs.parameters():
+        nn.init.zeros_(parameter)
+    assert other(X).tolist() == [0, 0]
+    other(X).sum().backward()
+    assert all(parameter.grad is None for parameter in ours.parameters())
+
+
+def test_a_compiled_forward_that_is_put_in_place_is_compiled_once() -> None:
+    model = Model().build(X)
+    expected = model(X)
+    torch._dynamo.reset()
+    model.forward = torch.compile(model.forward, backend="eager", fullgraph=True)  # type: ignore[method-assign]
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for _ in range(3):
+            torch.testing.assert_close(model(X), expected)
+
+
+# Warnings as errors, and what is no forgotten layer -------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_warnings_are_errors_a_forgotten_layer_leaves_the_module_unbuilt() -> None:
+    model = ScopedModule(lambda x: nn.Linear(2, 2)(x) * get_variable("q", [2]))
+    with pytest.raises(UserWarning, match="nothing kept it"):
+        model.build(X)
+    assert not model.built
+    assert not model.specs
+
+
+class Probes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = nn.Linear(2, 3)(torch.ones(2)).shape[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def with_a_variable_in_its_place(x: Tensor) -> Tensor:
+    layer = nn.Linear(2, 2, bias=False)
+    layer.weight = get_variable("w", [2, 2])
+    return layer(x)
+
+
+def with_variables_for_its_weights(x: Tensor) -> Tensor:
+    weights = {"weight": get_variable("w", [2, 2]), "bias": get_variable("b", [2])}
+    return torch.func.functional_call(nn.Linear(2, 2, device="meta"), weights, (x,))
+
+
+NO_LAYERS: dict[str, Callable[[Tensor], Any]] = {
+    "a loss with constant weights": lambda x: nn.CrossEntropyLoss(weight=torch.ones(2))(x[None], torch.tensor([0])),
+    "a variable in its place": with_a_variable_in_its_place,
+    "functional_call": with_variables_for_its_weights,
+    "a probe in a factory": lambda x: get_module("m", Probes)(x),
+}
+
+
+@pytest.mark.parametrize("case", NO_LAYERS)
+def test_what_has_no_new_weights_in_each_call_is_not_told(case: str) -> None:
+    ScopedModule(NO_LAYERS[case])(X)
+
+
+def test_each_forgotten_layer_is_told_at_its_line() -> None:
+    def forward(x: Tensor) -> Tensor:
+        x = nn.Linear(2, 2)(x)
+        x = nn.Linear(2, 2)(x)
+        return nn.Linear(2, 2)(x)
+
+    with pytest.warns(UserWarning, match="nothing kept it") as told:
+        ScopedModule(forward)(X)
+    assert len({warning.lineno for warning in told}) == 3

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as torchs_checkpoint
 
 from torchscope import (
     AUTO_REUSE,
+    ArgumentValueError,
     NoActiveModuleError,
     ScopedModule,
     TracingError,
@@ -341,17 +342,28 @@ def test_a_kept_function_that_runs_twice_in_the_forward_is_held_to_the_rules_of_
         ScopedModule(forward).build(torch.ones(3))
 
 
-def test_a_kept_function_that_runs_twice_in_the_forward_gets_default_names_of_its_own() -> None:
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_kept_function_that_opens_default_names_is_wrapped_anew_for_each_run(anew: bool) -> None:
     def layer(x: Tensor) -> Tensor:
         with variable_scope(None, "d"):
-            return x * get_variable("w", [3])
+            return x * get_variable("w", [], initializer=nn.init.ones_)
 
     def forward(x: Tensor) -> Tensor:
         with variable_scope("a"):
             kept = keep_scope(layer)
-            for _ in range(2):
+            for number in range(3):
+                kept = keep_scope(layer) if anew and number else kept
                 x = torchs_checkpoint(kept, x, use_reentrant=False)
             return x
 
-    model = ScopedModule(forward, seed=0).build(torch.ones(3))
-    assert list(model.variables) == ["a/d/w", "a/d_1/w"]
+    model = ScopedModule(forward)
+    if not anew:  # backward would run the first one three times
+        with pytest.raises(ArgumentValueError, match="wrap it anew for each run"):
+            model(torch.ones(2))
+        return
+    model.build(torch.ones(2))
+    assert list(model.variables) == ["a/d/w", "a/d_1/w", "a/d_2/w"]
+    for value, parameter in zip((2.0, 3.0, 4.0), model.parameters(), strict=True):
+        nn.init.constant_(parameter, value)
+    model(torch.ones(2)).sum().backward()
+    assert [parameter.grad.item() for parameter in model.parameters()] == [24, 16, 12]  # type: ignore[union-attr]

@@ -338,3 +338,28 @@ def test_a_shape_is_held_against_the_declaration_in_eager_code_and_against_the_t
     torch._dynamo.reset()
     compiled = torch.compile(lambda: torch.func.functional_call(model, other, (x,)), fullgraph=True, backend="eager")
     assert torch.equal(compiled(), x)
+
+
+@pytest.mark.parametrize("breaks", ["a branch on data", "graph_break", "reuse_variables before it"])
+def test_a_graph_break_inside_a_scope_gives_the_numbers_of_eager_code(breaks: str) -> None:
+    class Breaks(ScopedModule):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with variable_scope("k") as scope:
+                x = x * get_variable("a", [2])
+                if breaks == "reuse_variables before it":
+                    scope.reuse_variables()
+                if breaks == "a branch on data":
+                    x = x + 1 if x.sum() > 0 else x - 1
+                else:
+                    torch._dynamo.graph_break()
+                with variable_scope("inner", reuse=AUTO_REUSE):
+                    x = x * get_variable("b", [2])
+                return x + get_variable("c" if breaks != "reuse_variables before it" else "a", [2])
+
+    x = torch.ones(2)
+    model = Breaks(seed=0)
+    if breaks == "reuse_variables before it":
+        model.variables["k/inner/b"] = torch.nn.Parameter(torch.ones(2))
+    model.build(x)
+    torch._dynamo.reset()
+    torch.testing.assert_close(torch.compile(model, backend="eager")(x), model(x))

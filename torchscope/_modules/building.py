@@ -58,6 +58,10 @@ def finish(call: Call) -> None:
     goes to parameters by their order.
     """
     assert call.undo is not None
+    watch, call.watch = call.watch, None
+    if watch is not None:
+        watch.stop()
+        watch.warn()  # first: where warnings are errors, the call fails
     store, around = call.store, call.part_of
     with store.lock:
         if call in store.building_calls:
@@ -76,10 +80,6 @@ def finish(call: Call) -> None:
             around.undo += call.undo
             around.kept += call.kept
         call.undo = None
-    watch, call.watch = call.watch, None
-    if watch is not None:
-        watch.stop()
-        watch.warn()
 
 
 def _own_what_was_got(call: Call) -> None:

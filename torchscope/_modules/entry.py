@@ -22,6 +22,7 @@ from .._scopes.stack import (
     running_task,
     runs_here,
     thread,
+    ways_to_the_stack,
 )
 from .._variables.initialize import back_to
 from .._variables.store import VariableStore
@@ -30,6 +31,8 @@ from . import building
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
+
+ways_to_the_stack.append(lambda: thread.stack)
 
 
 class Root(nn.Module):
@@ -113,7 +116,7 @@ def starting_a_call(forward: F) -> F:
     # A code object of its own: torch.compile keeps what it compiled, and counts recompilations, by code object.
     own: Any = wrapper
     own.__code__ = own.__code__.replace(co_name=own.__name__, co_qualname=own.__qualname__)
-    own._starts_call = True
+    own._starts_call = wrapper
     return cast(F, wrapper)
 
 
@@ -124,17 +127,27 @@ def _is_forward_of(root: Root, wrapper: object) -> bool:
     return type(root).forward is wrapper
 
 
+def _starts_call(forward: object) -> bool:
+    """Whether a forward starts a call itself. A function that wraps one has its attributes, but is not the one."""
+    function = getattr(forward, "__func__", forward)
+    if getattr(function, "_starts_call", None) is function:
+        return True
+    compiled = getattr(forward, "_torchdynamo_orig_callable", None)  # torch.compile(model.forward)
+    return compiled is not None and _starts_call(compiled)
+
+
 def put_in_place(root: Root, forward: Callable[..., object]) -> Callable[..., object]:
     """A forward that is set on one module (``model.forward = ...``), as one that starts a call."""
     refuse_late(forward, "Give a forward that returns its result")
-    if getattr(forward, "_starts_call", False):  # it is made from one that does, as torch.compile(model.forward)
+    if _starts_call(forward):
         return forward
     if isinstance(forward, MethodType) and forward.__self__ is root:
         return MethodType(starting_a_call(forward.__func__), root)
+    root.__dict__["_forward_in_place"] = forward  # not in a closure: a copy of the module copies what is bound in it
 
     @functools.wraps(forward)
     def called(self: Root, *args: object, **kwargs: object) -> object:
-        return forward(*args, **kwargs)
+        return self.__dict__["_forward_in_place"](*args, **kwargs)
 
     return MethodType(starting_a_call(called), root)
 
@@ -142,7 +155,7 @@ def put_in_place(root: Root, forward: Callable[..., object]) -> Callable[..., ob
 def mend_class(kind: type[Root]) -> None:
     """Let the forward of a class start a call, also one that was put there after the class was made."""
     forward = kind.forward
-    if getattr(forward, "_starts_call", False):
+    if _starts_call(forward):
         return
     holder = next(cls for cls in kind.__mro__ if "forward" in cls.__dict__)
     if issubclass(holder, Root):
@@ -187,9 +200,10 @@ def scoped(method: F) -> F:
             return method(self, *args, **kwargs)
         if is_dynamo_compiling() or name in self.variables.entered:
             return run(self, outer, method, args, kwargs)
-        result = run(self, outer, method, args, kwargs, is_first=True)
-        self.variables.entered.add(name)
-        return result
+        try:
+            return run(self, outer, method, args, kwargs, is_first=True)
+        finally:
+            self.variables.entered.add(name)
 
     return cast(F, entry)
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch.utils import checkpoint as _torch
 
+from .._scopes.scope import VariableScope
 from .._scopes.stack import current_call, current_scope, innermost
 from .._scopes.variable_scope import variable_scope
 from .._variables.tracing import in_backward, unchecked
+from ..errors import ArgumentValueError
 from .snapshot import Snapshot
 
 P = ParamSpec("P")
@@ -73,6 +76,7 @@ def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
 
     Raises:
         NoActiveModuleError: no module is running in this thread.
+        ArgumentValueError: raised by the function, if it opens default names in a second run.
     """
     scope = innermost("keep_scope()")
     if torch.compiler.is_compiling():  # the compiler traces the function here, and recomputes what it traced
@@ -83,13 +87,23 @@ def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def kept(*args: P.args, **kwargs: P.kwargs) -> R:
         # The first run is a part of the model's own call: what it opens and gets counts there.
-        ordinary = next(runs) == 0 or not in_backward()
-        if ordinary and current_scope() is scope:
-            return function(*args, **kwargs)
+        number = next(runs)
+        ordinary = number == 0 or not in_backward()
         if ordinary and current_call() is snapshot.moment.call:
-            with variable_scope(scope):
-                return function(*args, **kwargs)
+            before = _default_names_of(scope)
+            with nullcontext() if current_scope() is scope else variable_scope(scope):
+                result = function(*args, **kwargs)
+            if number and _default_names_of(scope) != before:
+                mend = "It ran before, and opens default names: wrap it anew for each run, or backward mixes them up."
+                raise ArgumentValueError.of("keep_scope's function", function, mend)
+            return result
         with snapshot.resumed():
             return function(*args, **kwargs)
 
     return kept
+
+
+def _default_names_of(scope: VariableScope) -> int:
+    """How many default names were given in the call of a scope."""
+    names = scope._call.default_names
+    return 0 if names is None else len(names.given)

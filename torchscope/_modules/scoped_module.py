@@ -98,7 +98,7 @@ class ScopedModule(Root):
 
     def __setattr__(self, name: str, value: Tensor | nn.Module) -> None:
         """A forward that is set on this module starts a call, as one of its class does."""
-        if name == "forward" and callable(value):
+        if name == "forward" and callable(value) and not isinstance(value, nn.Module):
             value = put_in_place(self, value)
         super().__setattr__(name, value)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from types import TracebackType
 
 from .._names.default_names import DefaultNames
 from .._scopes.call import Call, Moment
 from .._scopes.scope import VariableScope, open_base, place
-from .._scopes.stack import pop, thread
+from .._scopes.stack import pop, thread, ways_to_the_stack
 from . import building
+
+ways_to_the_stack.append(lambda: thread.stack)
 
 
 class Snapshot:
@@ -39,7 +40,7 @@ class Resumed:
         moment = snapshot.moment
         before = moment.call
         self._call = call = Call(before.root, before.store, thread.stack.call, moment)
-        call.got = dict(itertools.islice(before.got.items(), moment.got))
+        call.got = dict.fromkeys(list(before.got)[: moment.got], True)
         call.parts, call.templates = snapshot.parts.copy(), snapshot.templates.copy()
         call.default_names = DefaultNames()
         call.default_names.given = snapshot.default_names.copy()

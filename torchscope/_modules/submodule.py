@@ -84,7 +84,7 @@ def _answer(scope: VariableScope, path: str, factory: Callable[..., M], args: Ar
     got = path in call.got
     if store.is_new(call, path, scope._reuse, got=got, exists=module is not None, made_at=made_at):
         module = _create(scope, path, _maker(scope, factory, args, kwargs))
-    elif call.compares and call.default_named and made_at is not None:
+    elif call.compares and call.default_named and made_at is not None and not store.of_other_code:
         call.compares = not warn_if_made_elsewhere(path, store.owner, made_at)
     if path not in store.makers and tracer() is None:
         store.makers[path] = _maker(scope, factory, args, kwargs)

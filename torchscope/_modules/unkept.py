@@ -16,7 +16,9 @@ from torch.nn.modules import module as hooks
 from torch.utils.hooks import RemovableHandle
 
 from .._scopes.call import Call
+from .._variables.initialize import creating
 from .._variables.made_at import place_of_caller
+from .._variables.module_tree import held_by, tensors_of
 from .._variables.store import VariableStore
 
 _watches: list[Watch] = []  # those whose hooks are there
@@ -27,15 +29,14 @@ class Watch:
 
     def __init__(self, call: Call) -> None:
         self._call, self._thread = call, threading.get_ident()
-        self._made: dict[int, weakref.ref[nn.Module]] = {}  # the layers that got a tensor in this call
-        self._ran: dict[int, tuple[str, str, int]] = {}  # of those that ran: the class, the file and the line
+        self._made: dict[int, weakref.ref[nn.Module]] = {}  # the layers that got a parameter in this call
+        self._ran: list[tuple[weakref.ref[nn.Module], tuple[str, str, int]]] = []  # with the class, the file and line
         self._handles: list[RemovableHandle] = []
         for watch in _watches:
             if watch._call.undo is None:
                 watch.stop()
         _watches.append(self)
         self._handles.append(hooks.register_module_parameter_registration_hook(self._note_made))
-        self._handles.append(hooks.register_module_buffer_registration_hook(self._note_made))
         self._handles.append(hooks.register_module_module_registration_hook(self._note_store))
         self._handles.append(hooks.register_module_forward_pre_hook(self._note_run))
 
@@ -52,8 +53,17 @@ class Watch:
 
     def _note_run(self, module: nn.Module, inputs: object) -> None:
         made = self._made.get(id(module))
-        if made is not None and made() is module and self._runs_here():
-            self._ran[id(module)] = type(module).__name__, *place_of_caller()
+        if made is not None and made() is module and self._runs_here() and self._has_own_weights(module):
+            self._ran.append((made, (type(module).__name__, *place_of_caller())))
+
+    def _has_own_weights(self, module: nn.Module) -> bool:
+        """Whether it runs with weights of its own: not in a factory, nor with variables put in their places."""
+        if creating.depth:
+            return False
+        variables = {id(tensor) for _, tensor in held_by(self._call.store)}
+        own = [tensor for _, tensor in tensors_of(module) if isinstance(tensor, nn.Parameter)]
+        is_scoped = isinstance(getattr(module, "variables", None), VariableStore)
+        return is_scoped or any(not p.is_meta and id(p) not in variables for p in own)
 
     def stop(self) -> None:
         """Take the hooks away."""
@@ -66,7 +76,7 @@ class Watch:
     def warn(self) -> None:
         """Say which of the layers that ran nobody has kept."""
         owner = self._call.store.owner
-        forgotten = dict.fromkeys(where for key, where in self._ran.items() if self._made[key]() is None)
+        forgotten = dict.fromkeys(where for layer, where in self._ran if layer() is None)
         for name, file, line in forgotten:
             warnings.warn_explicit(
                 f"{name} was made and run inside a call of {owner}, and nothing kept it: each call will make new "

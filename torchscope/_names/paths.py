@@ -18,8 +18,9 @@ _FORBIDDEN = re.compile(r"""[.:"\\\s\x00-\x1f\x7f-\x9f]""")
 # What `model.variables` holds as an attribute, where torch.fx would find it instead of the variable.
 _ATTRIBUTES = (
     "_keys building building_calls built collected device dtype entered first_values is_replica lock made_strictly"
-    " makers module_made_at owner parts path_of_id provisional seed settled specs tagged tree"
+    " makers module_made_at of_other_code owner parts path_of_id provisional seed settled specs tagged tree"
 )
+_HIDDEN = ("Cf", "Cs", "Co", "Cn")  # formats, halves of characters, and what is no character
 _TAKEN_AT_ROOT = frozenset((*dir(nn.Module()), *_ATTRIBUTES.split(), *keyword.kwlist, "_extra_state"))
 _GLOB = re.compile(r"\*\*/?|\*|\?|\[!?[^\]]+\]")
 
@@ -67,7 +68,7 @@ def check(name: object) -> str:
             raise InvalidNameError.of(name, problem)
     if name.isascii() or torch.compiler.is_compiling():  # what is compiled was checked when the module was built
         return name
-    hidden = next((at for at, character in enumerate(name) if unicodedata.category(character) == "Cf"), None)
+    hidden = next((at for at, character in enumerate(name) if unicodedata.category(character) in _HIDDEN), None)
     if hidden is not None:
         raise InvalidNameError.of(name, f"character {name[hidden]!a} at position {hidden} cannot be seen")
     normal = unicodedata.normalize("NFKC", name)

@@ -12,7 +12,9 @@ from .._variables.tracing import in_backward
 from ..errors import NoActiveModuleError
 from .arguments import BufferOptions, VariableOptions, refuse_unknown, show_options
 from .getter import ask
-from .stack import innermost, thread
+from .stack import innermost, thread, ways_to_the_stack
+
+ways_to_the_stack.append(lambda: thread.stack)
 
 
 @show_options(VariableOptions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from torch.compiler import is_dynamo_compiling
@@ -38,6 +39,10 @@ class _Thread(threading.local):
 
 thread = _Thread()
 
+# How each module reaches the stack, by its own global. Dynamo forgets after a branch which of these are one object, but
+# for those that it met in the branch: so a call that starts in traced code goes through all of them.
+ways_to_the_stack: list[Callable[[], object]] = [lambda: thread.stack]
+
 
 def push(call: Call, base: VariableScope) -> None:
     """Make a call the innermost one of this thread, with ``base`` as the scope at its bottom."""
@@ -48,6 +53,8 @@ def push(call: Call, base: VariableScope) -> None:
 def _let_run(call: Call | None) -> None:
     """Make this the innermost call of the thread; a branch that is compiled may do that too."""
     if is_dynamo_compiling():
+        for way in ways_to_the_stack:
+            way()
         unchecked(setattr, thread.stack, "call", call)
     else:
         thread.stack.call = call

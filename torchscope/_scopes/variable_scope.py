@@ -14,10 +14,12 @@ from .getter import compose
 from .naming import check_default, default_names, unique_name
 from .scope import EnteredScope, Opening, Ranged, RememberedScope, VariableScope, place
 from .settings import SETTINGS, Settings
-from .stack import current_scope, innermost, thread
+from .stack import current_scope, innermost, thread, ways_to_the_stack
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+ways_to_the_stack.append(lambda: thread.stack)
 
 
 @show_options(ScopeOptions)

@@ -78,7 +78,9 @@ def _in_parts(
     with _all_or_nothing(call):
         joined = _joined(call, request, parts)
     call.parts = call.parts or {}
-    call.parts[path] = store.parts[path] = parts
+    call.parts[path] = parts
+    if store.parts.get(path) != parts:  # a branch that torch traces may change nothing that is there before it
+        store.parts[path] = parts
     return joined
 
 
@@ -110,7 +112,7 @@ def _parts(call: Asker, request: Request, partitioner: Partitioner) -> Parts:
         raise ArgumentValueError.of("shape", None, f"'{path}' is asked for in parts: only its shape tells which.")
     dtype = request.dtype or request.default_dtype or default_dtype(call.store)
     cuts = _cuts(request, partitioner, dtype)
-    axis = max(range(len(cuts)), key=cuts.__getitem__)
+    axis = cuts.index(max(cuts))
     count = cuts[axis]
     size, more = divmod(shape[axis], count)
     if f"{path}/part_{count}" in call.store.specs:

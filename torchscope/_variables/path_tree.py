@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling
 
 from .._names.paths import prefix_of
 from .spec import HasSpecs, VariableSpec
@@ -127,7 +128,8 @@ class TracedNode:
             return name
         if type(name) is not str or not name.isidentifier():
             raise KeyError(name)  # a scope object, or a name with slashes: for the slow path
-        refuse_in_branch(self._depth, self.prefix + name, self._store.owner)
+        if is_dynamo_compiling():  # behind a graph break it is met in eager code
+            refuse_in_branch(self._depth, self.prefix + name, self._store.owner)
         return self.below(name)
 
     def below(self, path: str) -> TracedNode:

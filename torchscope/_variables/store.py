@@ -78,6 +78,7 @@ class VariableStore(ModuleTreeDict):
         self.first_values: list[dict[str, Tensor]] = []
         self.path_of_id: dict[int, str] = {}  # a cache, see identity.py
         self.entered: set[str] = set()  # the @scoped methods that were run
+        self.of_other_code = False  # it was pickled: made_at may be lines of an earlier version
 
     def set_built(self, built: bool) -> None:
         """From now on, calls return and create no more; or, if the first call is undone, they may again."""
@@ -164,7 +165,7 @@ class VariableStore(ModuleTreeDict):
                 tensor = self._complete(call, request, spec, tensor)
             else:
                 spec.check(request.kind, request.shape, request.dtype)
-                if call.compares and call.default_named and spec.made_at is not None:
+                if call.compares and call.default_named and spec.made_at is not None and not self.of_other_code:
                     call.compares = not warn_if_made_elsewhere(path, self.owner, spec.made_at)  # one warning will do
         call.got[path] = True
         return tensor
@@ -289,7 +290,7 @@ class VariableStore(ModuleTreeDict):
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         state.update(building=set(), settled=state["built"])
-        state.update(building_calls=[], first_values=[], collected={}, path_of_id={})
+        state.update(building_calls=[], first_values=[], collected={}, path_of_id={}, of_other_code=True)
         with self.lock:
             state["parts"], state["tagged"] = self.parts.copy(), {name: [*paths] for name, paths in self.tagged.items()}
         return state

@@ -22,7 +22,7 @@ from ._bytes import Cursor
 from ._crc import masked_crc
 from ._entry import Entry
 from ._leveldb import entries
-from ._mapping import mapped
+from ._mapping import Opened, mapped
 from ._proto import Message
 
 STRING = 7
@@ -101,6 +101,7 @@ class Bundle:
                 name = self._name(key)
                 self.stored[name] = self._stored_as(name, value)
         self._maps: dict[int, mmap.mmap] = {}
+        self._opened: dict[int, Opened] = {}
         long = next((name for name, stored in self.stored.items() if len(name) * len(stored.slices) > most), None)
         if long is not None:
             raise CheckpointError.of(self.index, f"the keys of its slices take more than {most} bytes", entry=long[:99])
@@ -178,7 +179,7 @@ class Bundle:
             raise self._damaged(name, stored)
         if not stored.size:
             return torch.empty(stored.shape, dtype=dtype, device="cpu")
-        tensor = mapped(self._file(stored.shard), stored.offset, stored.shape, dtype)
+        tensor = mapped(self._opened[stored.shard], stored.offset, stored.shape, dtype)
         # If the file is gone since, what was mapped of it before is still there.
         return torch.frombuffer(bytearray(held), dtype=dtype).reshape(stored.shape) if tensor is None else tensor
 
@@ -254,10 +255,12 @@ class Bundle:
             if not os.path.getsize(file):
                 raise CheckpointError.of(file, "this shard is empty", entry=name)
             try:
+                self._opened[shard] = Opened(file)
                 with open(file, "rb") as opened:
                     self._maps[shard] = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
             except (OSError, ValueError) as error:
                 raise CheckpointError.of(file, f"this shard cannot be read: {error}", entry=name) from error
+        self._opened[shard].is_there()  # or it is an error, if it was written into
         return self._maps[shard]
 
     def _file(self, shard: int) -> str:

@@ -58,6 +58,8 @@ def rule_for(
 
 def _fits(path: str, entry: Entry, target: Target, recurrent: Recurrent) -> list[str]:
     """The rules that could be meant; one, where the order of the gates is known on both sides."""
+    if target.torchs_gates and recurrent.known(entry) not in (0, target.torchs_gates):
+        return []  # a GRU is no LSTM, whatever the shapes are
     rule = recurrent.rule(entry, path, into_torchs=target.torchs_gates)
     fits = fitting(entry.shape, target.shape, rule)
     return [rule] if rule in fits and target.torchs_gates and recurrent.known(entry) else fits

@@ -10,6 +10,7 @@ import torch
 from .._modules.scoped_module import ScopedModule
 from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError, CheckpointError
+from ._entry import Entry
 from ._fit import rule_for
 from ._layout import Layout, Rules
 from ._names import AssignmentMap, Rename, Sources, average_of, is_below, renamed, sources
@@ -122,13 +123,21 @@ def _planned(
 ) -> tuple[list[Step], LoadReport]:
     """What is to be done for each variable, and the report of what fits."""
     report = LoadReport(renamed={array: name for name, array in names.items() if name != variable_name(array)})
-    steps, recurrent = [], Recurrent(saved)
+    steps, recurrent, tied = [], Recurrent(saved), store.tied()
     for target, name in found.items():
         name = average_of(name, names) if prefer_ema else name
-        if name not in names:
+        first = tied.get(target, "")
+        array_of_first = names.get(found.get(first, ""))
+        if name not in names and array_of_first is None:
             report.missing.append(target)
             continue
+        if name not in names:
+            report.loaded[target] = str(array_of_first), f"it is one tensor with '{first}'"
+            continue
         entry = saved[names[name]]
+        if array_of_first is not None and not _same(entry, saved[array_of_first]):
+            report.refused[target] = entry.path, f"it is one tensor with '{first}', whose array is another"
+            continue
         rule, words = rule_for(store, target, entry, targets.get(target), rules, recurrent)
         if rule is None:
             report.refused[target] = entry.path, words
@@ -136,6 +145,11 @@ def _planned(
         steps.append(Step(target, entry, rule, targets.get(target)))
         report.loaded[target] = entry.path, words
     return steps, report
+
+
+def _same(entry: Entry, other: Entry) -> bool:
+    """Whether two arrays are equal, which are for one tensor."""
+    return entry.shape == other.shape and entry.dtype == other.dtype and bool(torch.equal(entry.read(), other.read()))
 
 
 def _account_for_the_rest(report: LoadReport, names: Mapping[str, str], found: Sources, prefer_ema: bool) -> None:

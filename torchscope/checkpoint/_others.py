@@ -16,7 +16,7 @@ import torch
 from .._extra import need
 from ..errors import CheckpointError
 from ._entry import Entry
-from ._mapping import mapped
+from ._mapping import Opened, mapped
 from ._zip import Archive
 
 Found = Iterator[tuple[str, Entry]]
@@ -53,7 +53,7 @@ def npz(file: str) -> Found:
                     raise ValueError(f"its shape {shape} is negative")
                 text = dtype.kind in "US"
                 kind = bytes if text else torch.from_numpy(numpy.empty(0, dtype.newbyteorder("="))).dtype
-            size = math.prod(shape) * dtype.itemsize
+            size = math.prod(shape) * max(dtype.itemsize, 1)  # an element of no bytes takes memory too
             yield name, Entry(name, tuple(shape), kind, functools.partial(read, member, name, size))
 
 
@@ -70,12 +70,13 @@ def safetensors(file: str) -> Found:
 
     def read(name: str, offset: int, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         with _trouble(file, name):
-            tensor = mapped(file, offset, shape, dtype)
+            tensor = mapped(opened, offset, shape, dtype)
             if tensor is None:
                 tensor = held.get_tensor(name).clone()
         return tensor
 
     with _trouble(file):
+        opened = Opened(file)
         held = package.safe_open(file, framework="pt")  # it stays open: what it holds can be read without the file
         with open(file, "rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
@@ -114,19 +115,21 @@ def torch_file(file: str) -> Found:
         is_zip = zipfile.is_zipfile(file)
         held = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
         archive = Archive(file) if is_zip else None
+        opened = Opened(file)
     if not isinstance(held, Mapping):
         raise CheckpointError.of(file, f"it holds a {type(held).__name__}, not tensors by name")
     for name, tensor in _tensors(file, held):
         yield (
             name,
-            Entry(name, tuple(tensor.shape), tensor.dtype, functools.partial(_copy, file, name, tensor, archive)),
+            Entry(name, tuple(tensor.shape), tensor.dtype, functools.partial(_copy, opened, name, tensor, archive)),
         )
 
 
-def _copy(file: str, name: str, tensor: torch.Tensor, archive: Archive | None) -> torch.Tensor:
+def _copy(opened: Opened, name: str, tensor: torch.Tensor, archive: Archive | None) -> torch.Tensor:
     """A tensor of its own, since what is written into it must not be what is read next."""
-    if archive is not None:
-        with _trouble(file, name):
+    with _trouble(opened.file, name):
+        opened.is_there()  # or it is an error, if it was written into
+        if archive is not None:
             archive.check()
     return tensor.resolve_conj().resolve_neg().clone()
 

@@ -10,10 +10,12 @@ from ._gates import GATES
 from ._layout import RULES, Rules
 from ._roles import variable_name
 
-# TensorFlow 1's cells, by what they call themselves and by what they called their weights over the years. The
-# projection of an LSTM has no gates.
+# LSTMs, by what they call themselves and their weights in TensorFlow 1 and its libraries: below the scope of the cell,
+# or one scope further. Those with other gates (coupled, phased) are no LSTM of torch's.
 _LSTM = re.compile(
-    r"lstm(?!.*projection).*/(kernel|recurrent_kernel|weights|W_0|Matrix|bias|biases|B|Bias)$", re.IGNORECASE
+    r"(^|/)(?![^/]*(coupled|phased))[^/]*lstm[^/]*/((linear|gates|l|cell|layer)_?\d*/)?"
+    r"(kernel|recurrent_kernel|weights|w|W_0|W_xh|W_hh|wx|wh|w_gates|Matrix|bias|biases|b|b_gates)$",
+    re.IGNORECASE,
 )
 _TORCH = re.compile(r"(weight|bias)_[ih]h(_l\d+)?(_reverse)?$")
 _RECURRENT = "recurrent_kernel"
@@ -72,6 +74,6 @@ class Recurrent:
             return None, f"layout {asked!r} is given for everything, and nothing tells that this has gates: {say}"
         return asked, None
 
-    def known(self, entry: Entry) -> bool:
-        """Whether the order of the gates is known for sure: those of one of Keras' layers."""
-        return variable_name(entry.path).rpartition("/")[0] in self._keras
+    def known(self, entry: Entry) -> int:
+        """How many gates an array has whose order is known for sure, that of one of Keras' layers; 0 if it is not."""
+        return self._keras.get(variable_name(entry.path).rpartition("/")[0], 0)
