@@ -33,6 +33,7 @@ def start(call: Call, *, sets_built: bool) -> None:
     call.part_of = _call_around(call)
     call.kept = []
     call.order = {}
+    call.watch = None
     call.modes = modes()
     call.undo = []  # from here on, who fails rolls back
     if sets_built and call.part_of is None:

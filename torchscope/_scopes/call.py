@@ -65,6 +65,7 @@ class Call:
         moment: where another call was, if this one goes on from there (activation checkpointing).
         parameters, tree: where the fast path looks variables up; empty while the call may create.
         compares: whether what it gets below default names is held against the code that made it.
+        traced: whether the compiler traced its beginning.
         careful: whether scopes are entered on the slow path: while it is profiled, and once it is over.
         profiled: whether open scopes are ranges of a profiler's trace.
         task: the asyncio task that it belongs to, where others of the thread may find it (``as_default``).
@@ -95,6 +96,7 @@ class Call:
         "store",
         "task",
         "templates",
+        "traced",
         "tree",
         "undo",
         "watch",
@@ -123,11 +125,11 @@ class Call:
         self.parts: dict[str, Parts] | None = None
         self.templates: dict[object, TemplateState] | None = None
         self.undo = None
-        self.watch = None
         self.compares = False
         self.task: object = None
         self.parameters: Mapping[str, Tensor | None] = store._parameters
-        if is_dynamo_compiling():
+        self.traced = is_dynamo_compiling()
+        if self.traced:
             if store.provisional:  # the fast path must not find them: their next get completes the declaration
                 self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
             self.tree = TracedNode("", self.parameters, store)  # type: ignore[assignment]  # it stands for a node

@@ -47,17 +47,17 @@ ways_to_the_stack: list[Callable[[], object]] = [lambda: thread.stack]
 def push(call: Call, base: VariableScope) -> None:
     """Make a call the innermost one of this thread, with ``base`` as the scope at its bottom."""
     call.last = call.scope = base
-    _let_run(call)
+    if call.traced:
+        _let_run(call)
+    else:
+        thread.stack.call = call
 
 
 def _let_run(call: Call | None) -> None:
-    """Make this the innermost call of the thread; a branch that is compiled may do that too."""
-    if is_dynamo_compiling():
-        for way in ways_to_the_stack:
-            way()
-        unchecked(setattr, thread.stack, "call", call)
-    else:
-        thread.stack.call = call
+    """Make this the innermost call of the thread in traced code, where a branch of control flow may do that too."""
+    for way in ways_to_the_stack:
+        way()
+    unchecked(setattr, thread.stack, "call", call)
 
 
 def pop(call: Call) -> None:
@@ -68,7 +68,10 @@ def pop(call: Call) -> None:
             scope._end_range()
             scope = scope._parent
     if thread.stack.call is call or runs_here(call):
-        _let_run(call.outer)
+        if call.traced and is_dynamo_compiling():  # it may end in eager code, behind a graph break
+            _let_run(call.outer)
+        else:
+            thread.stack.call = call.outer
     call.end()
 
 
