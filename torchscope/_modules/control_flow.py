@@ -20,10 +20,10 @@ def branch(function: Callable[P, R]) -> Callable[P, R]:
 
     Such an operator traces a function once or several times, and refuses whatever this changes outside itself, which
     includes what a call notes of itself (Dynamo's "HOP: Unsafe side effect"). A branch starts from what was got and
-    opened before it, each time it is traced, and what it gets, opens and adds to collections is forgotten. So two branches
-    may get the same variable, and so may, unchecked, what comes after them; default names go on behind a branch as if
-    it had not run: give the layers in a branch names of their own. A ``ScopedModule`` may be called in a branch without
-    this.
+    opened before it, each time it is traced, and what it gets, opens and adds to collections is forgotten at its end.
+    So two branches may get the same variable, and so may, unchecked, what comes after them; default names go on behind
+    a branch as if it had not run: give the layers in a branch names of their own. A ``ScopedModule`` may be called in a
+    branch without this.
 
     Torch traces branches also in eager code, and nothing can be created while something traces. Get the variables
     before the operator, or run the branches in plain code while the module is built, as here::
