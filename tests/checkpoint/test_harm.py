@@ -50,6 +50,16 @@ def test_every_flipped_bit_is_found_or_changes_nothing(name: str, tmp_path: Path
     assert silent < len(good)  # dates, paddings and second copies of the headers
 
 
+def test_the_names_of_a_torch_file_are_held_against_their_checksum_when_it_is_opened(tmp_path: Path) -> None:
+    file = tmp_path / "m.pt"
+    torch.save(TENSORS, file)
+    good = file.read_bytes()
+    at = good.index(b"half")
+    file.write_bytes(good[:at] + b"hulf" + good[at + 4 :])
+    with pytest.raises(CheckpointError, match=r"BadZipFile: Bad CRC-32 for file '.*data\.pkl'"):
+        checkpoint.open(file)
+
+
 def test_a_file_of_torch_that_was_written_without_checksums_is_read(tmp_path: Path) -> None:
     torch.serialization.set_crc32_options(False)
     try:

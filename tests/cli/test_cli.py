@@ -142,6 +142,11 @@ BAD: dict[str, tuple[list[str], str]] = {
         ["convert", str(HERE / "dtypes.ckpt"), "m.safetensors"],
         "entry 'dtype/complex128': a .safetensors file cannot hold complex128",
     ),
+    "renamed and dropped": (
+        ["convert", FILTERS, "m.safetensors", "--rename", "conv1=c", "--drop", "conv1"],
+        "--rename has the same pattern",
+    ),
+    "nothing left to write": (["convert", FILTERS, "m.safetensors", "--drop", "."], "nothing of it is left to write"),
     "no folder": (["convert", FILTERS, "/nowhere/m.safetensors"], "There is no folder '/nowhere'"),
     "a filter for nothing": (
         ["inspect", FILTERS, "--filter", "conv3"],

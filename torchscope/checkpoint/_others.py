@@ -112,9 +112,10 @@ SAFETENSORS = {
 def torch_file(file: str) -> Found:
     """The tensors of a file that ``torch.save`` wrote, dicts within dicts by slash paths; nothing else is unpickled."""
     with _trouble(file):
-        is_zip = zipfile.is_zipfile(file)
-        held = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
-        archive = Archive(file) if is_zip else None
+        archive = Archive(file) if zipfile.is_zipfile(file) else None
+        if archive is not None:
+            archive.check("data.pkl")  # the names and shapes, which are known at once
+        held = torch.load(file, map_location="cpu", weights_only=True, mmap=archive is not None)
         opened = Opened(file)
     if not isinstance(held, Mapping):
         raise CheckpointError.of(file, f"it holds a {type(held).__name__}, not tensors by name")

@@ -47,10 +47,16 @@ def _pairs(option: str, given: list[str]) -> dict[str, str]:
 
 
 def run(args: argparse.Namespace) -> int:
+    renamed = _pairs("--rename", args.rename)
+    both = next((pattern for pattern in args.drop if pattern in renamed), None)
+    if both is not None:
+        raise ArgumentValueError.of(
+            "--drop", both, "--rename has the same pattern: what it finds is dropped or renamed."
+        )
     rows = write_safetensors(
         args.source,
         args.destination,
-        rename={**_pairs("--rename", args.rename), **dict.fromkeys(args.drop)},
+        rename={**renamed, **dict.fromkeys(args.drop)},
         assignment_map=_pairs("--map", args.map),
         layout=_pairs("--layout", [each if "=" in each else f"={each}" for each in args.layout]),
         prefer_ema=args.prefer_ema,
