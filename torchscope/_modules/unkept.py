@@ -32,9 +32,8 @@ class Watch:
         self._made: dict[int, weakref.ref[nn.Module]] = {}  # the layers that got a parameter in this call
         self._ran: list[tuple[weakref.ref[nn.Module], tuple[str, str, int]]] = []  # with the class, the file and line
         self._handles: list[RemovableHandle] = []
-        for watch in _watches:
-            if watch._call.undo is None:
-                watch.stop()
+        for watch in [watch for watch in _watches if watch._call.undo is None]:
+            watch.stop()
         _watches.append(self)
         self._handles.append(hooks.register_module_parameter_registration_hook(self._note_made))
         self._handles.append(hooks.register_module_module_registration_hook(self._note_store))
