@@ -22,6 +22,11 @@ def shown(text: object) -> str:
     return _CONTROL.sub(lambda found: repr(found[0])[1:-1], str(text))
 
 
+def shown_by_line(text: str) -> str:
+    """The same of a text whose own line breaks stay."""
+    return "\n".join(map(shown, text.split("\n")))
+
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -43,8 +48,7 @@ class ScopeError(Exception):
     def _said(cls, *lines: str, **facts: object) -> Self:
         # The message is the only constructor argument, so that pickle and torch's own re-raising from worker threads
         # (which call `type(error)(message)`) keep the kind of the error.
-        text = "\n".join(line.rstrip() for line in lines if line)
-        error = cls("\n".join(map(shown, text.split("\n"))))
+        error = cls(shown_by_line("\n".join(line.rstrip() for line in lines if line)))
         error.__dict__.update(facts)
         return error
 

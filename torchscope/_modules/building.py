@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from .._scopes.call import Call
+from .._scopes.call import Call, Watching
 from .._variables.initialize import back_to, modes
 from .._variables.module_tree import held_by
 from .._variables.path_tree import OUTSIDE
@@ -59,9 +59,8 @@ def finish(call: Call) -> None:
     goes to parameters by their order.
     """
     assert call.undo is not None
-    watch, call.watch = call.watch, None
+    watch = _unwatched(call)
     if watch is not None:
-        watch.stop()
         watch.warn()  # first: where warnings are errors, the call fails
     store, around = call.store, call.part_of
     with store.lock:
@@ -83,6 +82,14 @@ def finish(call: Call) -> None:
         call.undo = None
 
 
+def _unwatched(call: Call) -> Watching | None:
+    """Stop what watches a call, and let the call forget it: they know each other."""
+    watch, call.watch = call.watch, None
+    if watch is not None:
+        watch.stop()
+    return watch
+
+
 def _own_what_was_got(call: Call) -> None:
     """The call is complete: what it got stays, also if another call that is still running made it and fails."""
     for other in call.store.building_calls:
@@ -96,9 +103,7 @@ def roll_back(call: Call) -> None:
     fails does not keep the others from being taken back.
     """
     assert call.undo is not None
-    watch, call.watch = call.watch, None
-    if watch is not None:
-        watch.stop()
+    _unwatched(call)
     back_to(call.modes)
     failed: BaseException | None = None
     while True:

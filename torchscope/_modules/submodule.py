@@ -11,10 +11,11 @@ from torch import nn
 from .._scopes.scope import VariableScope
 from .._scopes.stack import innermost
 from .._variables.initialize import plain_mode, stream_of
-from .._variables.made_at import caller, warn_if_made_elsewhere
+from .._variables.made_at import caller
 from .._variables.module_tree import tensors_of
 from .._variables.request import DeviceLike
 from .._variables.spec import can_be_pickled
+from .._variables.store import compare
 from .._variables.tracing import tracer
 from ..errors import ArgumentTypeError, VariableKindError
 
@@ -84,8 +85,8 @@ def _answer(scope: VariableScope, path: str, factory: Callable[..., M], args: Ar
     got = path in call.got
     if store.is_new(call, path, scope._reuse, got=got, exists=module is not None, made_at=made_at):
         module = _create(scope, path, _maker(scope, factory, args, kwargs))
-    elif call.compares and call.default_named and made_at is not None and not store.of_other_code:
-        call.compares = not warn_if_made_elsewhere(path, store.owner, made_at)
+    else:
+        compare(store, call, path, made_at)
     if path not in store.makers and tracer() is None:
         store.makers[path] = _maker(scope, factory, args, kwargs)
     call.got[path] = True

@@ -78,6 +78,11 @@ def check(name: object) -> str:
     return name
 
 
+def check_path(path: object) -> str:
+    """Return ``path`` if it can be the whole path of a variable or a layer: :func:`check`, then :func:`check_whole`."""
+    return check_whole(check(path))
+
+
 def check_whole(path: str) -> str:
     """Return ``path`` if it can be the whole path of a variable or a layer; its parts are checked already.
 

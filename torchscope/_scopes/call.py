@@ -14,7 +14,7 @@ from .._names.events import Event
 from .._names.op_names import OpNames
 from .._variables.path_tree import PathNode, TracedNode
 from .._variables.store import Collected, Parts, Undo, VariableStore
-from .._variables.tracing import tracer
+from .._variables.tracing import branch_depth, tracer
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class TemplateState(NamedTuple):
     variables_made: bool = False  # a call of it ended: from then on nothing new may come
 
 
-class Watch(Protocol):
+class Watching(Protocol):
     """What watches a building call for layers that it makes and forgets."""
 
     def stop(self) -> None: ...
@@ -79,7 +79,6 @@ class Call:
         "compares",
         "default_names",
         "got",
-        "part_of",
         "kept",
         "last",
         "modes",
@@ -88,6 +87,7 @@ class Call:
         "order",
         "outer",
         "parameters",
+        "part_of",
         "parts",
         "profiled",
         "root",
@@ -110,7 +110,7 @@ class Call:
     part_of: Call | None  # the building run that it is a part of
     modes: tuple[int, bool]  # what creating a variable changes in the thread, as it was when the call began
     order: dict[str, bool]  # the paths that calls inside it got of the same root
-    watch: Watch | None  # for layers that it makes and does not keep
+    watch: Watching | None  # for layers that it makes and does not keep
     kept: list[tuple[VariableStore, dict[str, bool]]]  # what is not to be taken back: others got it and completed
 
     def __init__(self, root: nn.Module, store: VariableStore, outer: Call | None, moment: Moment | None = None) -> None:
@@ -132,7 +132,7 @@ class Call:
         if self.traced:
             if store.provisional:  # the fast path must not find them: their next get completes the declaration
                 self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
-            self.tree = TracedNode("", self.parameters, store)  # type: ignore[assignment]  # it stands for a node
+            self.tree = TracedNode("", self.parameters, store, branch_depth())  # type: ignore[assignment]  # it stands for a node
             self.profiled = False
         else:
             self.tree = store.tree

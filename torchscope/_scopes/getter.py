@@ -111,7 +111,7 @@ class _StoreGetter:
         if is_constant(initializer) and shape is not None:
             raise VariableShapeError.of_constant(name, shape)
         request = Request(
-            path=paths.check_whole(paths.check(name)),
+            path=paths.check_path(name),
             kind=self.kind,
             reuse=self.scope._reuse if reuse is None else checked("reuse", reuse),
             shape=None if shape is None else as_shape(name, shape),

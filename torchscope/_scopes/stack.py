@@ -119,7 +119,7 @@ def current_call() -> Call | None:
         ScopeNestingError: it belongs to another asyncio task.
     """
     call = innermost_call()
-    if call is not None and call.task is not None:
+    if call is not None:
         refuse_other_task(call)
     return call
 

@@ -133,7 +133,7 @@ class ModuleTreeDict(PathParameterDict):
             if not key.startswith(prefix) or path in self.specs or not isinstance(tensor, Tensor):
                 continue
             try:
-                paths.check_whole(paths.check(path))
+                paths.check_path(path)
             except ValueError:
                 continue  # torch reports it as an unexpected key
             parameter = path not in metadata.get("buffers", ())
@@ -175,7 +175,7 @@ class ModuleTreeDict(PathParameterDict):
     def __setitem__(self, key: str, value: object) -> None:
         if isinstance(value, Tensor):
             refuse_unreal(key, self.owner, value)
-        key = paths.check_whole(paths.check(key))
+        key = paths.check_path(key)
         new = key not in self.specs
         super().__setitem__(key, value)
         if new:

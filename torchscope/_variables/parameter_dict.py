@@ -194,7 +194,7 @@ class PathParameterDict(nn.ParameterDict):
         """Put a tensor in by hand; what is no parameter becomes one, as in an ``nn.ParameterDict``."""
         if not isinstance(value, Tensor):
             raise TypeError(f"'{key}': the variables of {self.owner} are tensors, not {type(value).__name__}.")
-        key = paths.check_whole(paths.check(key))
+        key = paths.check_path(key)
         known = self.specs.get(key)
         if key in self.module_made_at:
             raise VariableKindError.of(key, "parameter", "module", self.module_made_at[key])

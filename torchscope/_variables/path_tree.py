@@ -15,7 +15,7 @@ from torch.compiler import is_dynamo_compiling
 
 from .._names.paths import prefix_of
 from .spec import HasSpecs, VariableSpec
-from .tracing import branch_depth, refuse_in_branch
+from .tracing import refuse_in_branch
 
 _NO_SCOPES: dict[str, PathNode] = {}  # shared by all nodes that have none
 _NO_NAMES: dict[str, int] = {}
@@ -103,11 +103,9 @@ class TracedNode:
     step and for each declared shape.
     """
 
-    def __init__(
-        self, path: str, parameters: Mapping[str, Tensor | None], store: HasSpecs, depth: int | None = None
-    ) -> None:
+    def __init__(self, path: str, parameters: Mapping[str, Tensor | None], store: HasSpecs, depth: int) -> None:
         self.path = path
-        self._depth = branch_depth() if depth is None else depth  # of the call
+        self._depth = depth  # how many branches the call lies in
         self._parameters = parameters
         self._store = store  # not its specs: the compiler would check every key
 

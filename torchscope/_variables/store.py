@@ -145,7 +145,7 @@ class VariableStore(ModuleTreeDict):
         spec, tensor = self.specs.get(path), self.find(path)
         if path in self.module_made_at:
             raise VariableKindError.of(path, request.kind, "module", self.module_made_at[path])
-        if spec is not None and spec.kind != request.kind and path not in self.provisional:
+        if spec is not None and path not in self.provisional:
             spec.check(request.kind, None, None)
         is_new = self.is_new(
             call,
@@ -165,8 +165,7 @@ class VariableStore(ModuleTreeDict):
                 tensor = self._complete(call, request, spec, tensor)
             else:
                 spec.check(request.kind, request.shape, request.dtype)
-                if call.compares and call.default_named and spec.made_at is not None and not self.of_other_code:
-                    call.compares = not warn_if_made_elsewhere(path, self.owner, spec.made_at)  # one warning will do
+                compare(self, call, path, spec.made_at)
         call.got[path] = True
         return tensor
 
@@ -294,6 +293,12 @@ class VariableStore(ModuleTreeDict):
         with self.lock:
             state["parts"], state["tagged"] = self.parts.copy(), {name: [*paths] for name, paths in self.tagged.items()}
         return state
+
+
+def compare(store: VariableStore, call: Asker, path: str, made_at: str | None) -> None:
+    """In the first call of an entry point, warn once if a default name leads to what other code made."""
+    if call.compares and call.default_named and made_at is not None and not store.of_other_code:
+        call.compares = not warn_if_made_elsewhere(path, store.owner, made_at)
 
 
 def take_back(store: VariableStore, path: str | None, undo: Callable[[], object] | None) -> None:

@@ -67,7 +67,7 @@ def _fits(path: str, entry: Entry, target: Target, recurrent: Recurrent) -> list
 
 def _rule_for_new(path: str, entry: Entry, asked: str | None, gates: str | None) -> tuple[str | None, str]:
     try:
-        paths.check_whole(paths.check(path))
+        paths.check_path(path)
     except InvalidNameError as error:
         return None, f"{str(error).splitlines()[0]} Use rename="
     applies = asked is not None and RULES[asked].takes(entry.shape)

@@ -112,13 +112,16 @@ class Rules:
 
     def asked(self, path: str) -> str | None:
         """The rule that is asked for here: of the patterns that select the path, the last one decides."""
-        found = [rule for _, selects, rule in self._rules if selects(path)]
-        return found[-1] if found else None
+        return self._deciding(path)[1]
 
     def is_for_all(self, path: str) -> bool:
         """Whether the rule that is asked for here was asked for everything."""
-        found = [pattern for pattern, selects, _ in self._rules if selects(path)]
-        return bool(found) and found[-1] in ("", "**")
+        return self._deciding(path)[0] in ("", "**")
+
+    def _deciding(self, path: str) -> tuple[str | None, str | None]:
+        """The last pattern that selects the path, and its rule."""
+        found = [(pattern, rule) for pattern, selects, rule in self._rules if selects(path)]
+        return found[-1] if found else (None, None)
 
     def names(self, path: str) -> bool:
         """Whether this very path is given, not a pattern: then the rule must be one for it."""

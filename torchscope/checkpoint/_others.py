@@ -120,10 +120,8 @@ def torch_file(file: str) -> Found:
     if not isinstance(held, Mapping):
         raise CheckpointError.of(file, f"it holds a {type(held).__name__}, not tensors by name")
     for name, tensor in _tensors(file, held):
-        yield (
-            name,
-            Entry(name, tuple(tensor.shape), tensor.dtype, functools.partial(_copy, opened, name, tensor, archive)),
-        )
+        read = functools.partial(_copy, opened, name, tensor, archive)
+        yield name, Entry(name, tuple(tensor.shape), tensor.dtype, read)
 
 
 def _copy(opened: Opened, name: str, tensor: torch.Tensor, archive: Archive | None) -> torch.Tensor:

@@ -37,9 +37,7 @@ def _write_each(store: VariableStore, steps: list[Step]) -> None:
     made: list[str] = []
     with store.lock, torch.no_grad():
         try:
-            for (
-                step
-            ) in steps:  # no progress bar: an interrupt of the one above leaves tqdm's own lock with the main thread
+            for step in steps:  # no progress bar: an interrupt of the one above leaves tqdm's lock with the main thread
                 _write_one(store, step, made)
         except BaseException:
             for path in made:

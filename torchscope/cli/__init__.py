@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..errors import ScopeError, shown
+from ..errors import ScopeError, shown_by_line
 from . import _convert, _diff, _inspect
 
 COMMANDS = {"inspect": _inspect, "convert": _convert, "diff": _diff}
@@ -53,8 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = re.sub(r"^(rename|assignment_map|layout)=", lambda found: f"{OPTIONS[found[1]]} ", str(error))
         if isinstance(error, OSError):  # it may be standard output that cannot be written, which exit tries again
             _silence()
-        lines = "\n".join(map(shown, said.split("\n")))
-        print(f"torchscope {args.command}: {lines}", file=sys.stderr)
+        print(f"torchscope {args.command}: {shown_by_line(said)}", file=sys.stderr)
         return 2
 
 

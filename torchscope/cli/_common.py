@@ -29,7 +29,6 @@ def refuse_nothing(glob: str, *checkpoints: Checkpoint) -> None:
 
 def show(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows: as a table on a terminal, if rich is there, and as plain columns in a pipe."""
-    cells = [[shown(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         try:
             from rich.console import Console
@@ -37,6 +36,7 @@ def show(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         except ImportError:
             pass
         else:
+            cells = [[shown(cell) for cell in row] for row in rows]
             table = Table(box=None, pad_edge=False)
             for name in header:
                 table.add_column(name, no_wrap=True, justify="right" if name == "bytes" else "left")
@@ -49,5 +49,5 @@ def show(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
             console.width = max(console.width, console.measure(table, options=unlimited).maximum)
             console.print(table, soft_wrap=True)
             return
-    if cells:
-        print(as_text([header, *cells]))
+    if rows:
+        print(as_text([header, *rows]))
