@@ -17,6 +17,8 @@ settings.load_profile("torchscope")
 if "PYTEST_XDIST_WORKER" in os.environ:  # several of them share the cores, and so do the processes that they start
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
+# This CPU says which vector instructions it has; inductor need not build and load a library for each to be sure.
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--oracle-programs", default=100, type=int, help="random programs per seed for TensorFlow to judge"
     )
-    parser.addoption("--stress-rounds", default=300, type=int, help="rounds of each race between threads")
+    parser.addoption("--stress-rounds", default=150, type=int, help="rounds of each race between threads")
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import torch
+
 Done = subprocess.CompletedProcess[str]
 
 
@@ -28,6 +30,7 @@ def in_this_process(program: Path, *arguments: object, cwd: Path) -> Done:
         contextlib.chdir(cwd),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
+        torch.device("cpu"),  # what a new process begins with
     ):
         try:
             runpy.run_path(str(program), run_name="__main__")

@@ -150,7 +150,7 @@ def tower(depth: int) -> Pair:
     )
 
 
-DEEP, SHALLOWER = tower(100), tower(25)
+DEEP, SHALLOWER = tower(100), tower(10)
 
 
 # A small transformer of functions -----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import socket
 import time
@@ -71,15 +72,16 @@ def fsdp_by_scoped_module(model: nn.Module) -> nn.Module:
 
 WRAPS = {f.__name__: f for f in (ddp, fsdp_as_a_whole, fsdp_by_scoped_module)}
 MODELS = {pair.name: pair for pair in (TRANSFORMER, NESTED)}
+CASES = list(itertools.product(WRAPS, MODELS))
 
 
-def process(rank: int, port: int, wrap: str, folder: str) -> None:
+def process(rank: int, port: int, folder: str) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     dist.init_process_group("gloo", rank=rank, world_size=2)
-    for name in MODELS:
-        train_half(rank, name, wrap, Path(folder) / name)
+    for wrap, name in CASES:
+        train_half(rank, name, wrap, Path(folder) / wrap / name)
         gc.collect()  # what DDP holds of the group goes before the group does
     dist.barrier()
     dist.destroy_process_group()
@@ -108,21 +110,20 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-@pytest.mark.parametrize("wrap", WRAPS)
-def test_ten_steps_on_two_processes_give_the_losses_of_one(wrap: str, tmp_path: Path) -> None:
-    for name in MODELS:
-        (tmp_path / name).mkdir()
-    started = spawn(process, (free_port(), wrap, str(tmp_path)), nprocs=2, join=False)
-    deadline = time.monotonic() + 120
+def test_ten_steps_on_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
+    for wrap, name in CASES:
+        (tmp_path / wrap / name).mkdir(parents=True)
+    started = spawn(process, (free_port(), str(tmp_path)), nprocs=2, join=False)
+    deadline = time.monotonic() + 240
     try:
         while not started.join(timeout=5):
             assert time.monotonic() < deadline, "the processes hang"
     finally:
         for running in started.processes:
             running.kill()
-    for name, pair in MODELS.items():
-        print(name)  # of a test that fails, the last one
-        same_as_one_process(pair, wrap, tmp_path / name)
+    for wrap, name in CASES:
+        print(wrap, name)  # of a test that fails, the last one
+        same_as_one_process(MODELS[name], wrap, tmp_path / wrap / name)
 
 
 def same_as_one_process(pair: Pair, wrap: str, folder: Path) -> None:
