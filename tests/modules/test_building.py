@@ -28,6 +28,7 @@ from torchscope import (
     zeros_initializer,
 )
 from torchscope._scopes.stack import current_scope
+from torchscope._variables.store import Undo
 
 
 def in_threads(functions: list[Callable[[], Any]]) -> tuple[list[Any], list[Exception]]:
@@ -375,7 +376,7 @@ def test_an_entry_that_cannot_be_rolled_back_does_not_keep_the_others() -> None:
 
     def forward() -> None:
         get_variable("before", [1])
-        model.variables.building_calls[-1].undo.append((model.variables, None, fail))  # type: ignore[union-attr]
+        model.variables.building_calls[-1].building.undo.append(Undo(model.variables, None, fail))  # type: ignore[union-attr]
         get_variable("after", [1])
         raise KeyError("the user's")
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from .._scopes.call import Call, Watching
+from .._scopes.call import Building, Call, Watching
 from .._variables.initialize import back_to, modes
 from .._variables.module_tree import held_by
 from .._variables.path_tree import OUTSIDE
-from .._variables.store import VariableStore, take_back
+from .._variables.store import Undo, VariableStore
 from .._variables.tracing import tracer
 from .unkept import Watch
 
@@ -29,15 +29,10 @@ def start(call: Call, *, sets_built: bool) -> None:
     """
     if tracer() is not None:
         return
-    call.sets_built = sets_built
-    call.part_of = _call_around(call)
-    call.kept = []
-    call.order = {}
-    call.watch = None
-    call.modes = modes()
-    call.undo = []  # from here on, who fails rolls back
-    if sets_built and call.part_of is None:
-        call.watch = Watch(call)
+    building = Building(sets_built=sets_built, part_of=_call_around(call), modes=modes())
+    call.building = building  # from here on, who fails rolls back
+    if sets_built and building.part_of is None:
+        building.watch = Watch(call)
     call.parameters = _NO_PARAMETERS
     call.tree = call.tree or OUTSIDE
     with call.store.lock:
@@ -47,7 +42,7 @@ def start(call: Call, *, sets_built: bool) -> None:
 def _call_around(call: Call) -> Call | None:
     """The nearest outer call that builds a module, this or another: if it fails, this call is rolled back with it."""
     around = call.outer
-    while around is not None and (around.undo is None or not around.sets_built):
+    while around is not None and (around.building is None or not around.building.sets_built):
         around = around.outer
     return around
 
@@ -58,33 +53,35 @@ def finish(call: Call) -> None:
     From then on the variables are in the order of the code, whatever they were loaded from: an optimizer's saved state
     goes to parameters by their order.
     """
-    assert call.undo is not None
-    watch = _unwatched(call)
+    building = call.building
+    assert building is not None
+    watch = _unwatched(building)
     if watch is not None:
         watch.warn()  # first: where warnings are errors, the call fails
-    store, around = call.store, call.part_of
+    store, around = call.store, building.part_of
     with store.lock:
+        outer = None if around is None else around.building
         if call in store.building_calls:
             store.building_calls.remove(call)
-        order = {**call.order, **call.got}
-        if around is not None and around.store is store:
-            around.order.update(order)
+        order = {**building.order, **call.got}
+        if around is not None and outer is not None and around.store is store:
+            outer.order.update(order)
         else:
             _own_what_was_got(call)
-            if call.sets_built and not store.built:
-                call.undo.append((store, None, functools.partial(store.put_in_order, store.existing())))
+            if building.sets_built and not store.built:
+                building.undo.append(Undo(store, None, functools.partial(store.put_in_order, store.existing())))
                 store.put_in_order(order)
-                call.undo.append((store, None, lambda: store.set_built(False)))
+                building.undo.append(Undo(store, None, lambda: store.set_built(False)))
                 store.set_built(True)
-        if around is not None and around.undo is not None:
-            around.undo += call.undo
-            around.kept += call.kept
-        call.undo = None
+        if outer is not None:
+            outer.undo += building.undo
+            outer.kept += building.kept
+        call.building = None
 
 
-def _unwatched(call: Call) -> Watching | None:
+def _unwatched(building: Building) -> Watching | None:
     """Stop what watches a call, and let the call forget it: they know each other."""
-    watch, call.watch = call.watch, None
+    watch, building.watch = building.watch, None
     if watch is not None:
         watch.stop()
     return watch
@@ -93,7 +90,8 @@ def _unwatched(call: Call) -> Watching | None:
 def _own_what_was_got(call: Call) -> None:
     """The call is complete: what it got stays, also if another call that is still running made it and fails."""
     for other in call.store.building_calls:
-        other.kept.append((call.store, call.got))
+        if other.building is not None:
+            other.building.kept.append((call.store, call.got))
 
 
 def roll_back(call: Call) -> None:
@@ -102,22 +100,23 @@ def roll_back(call: Call) -> None:
     What another building call has got since, and has not completed, becomes that call's to take back. An entry that
     fails does not keep the others from being taken back.
     """
-    assert call.undo is not None
-    _unwatched(call)
-    back_to(call.modes)
+    building = call.building
+    assert building is not None
+    _unwatched(building)
+    back_to(building.modes)
     failed: BaseException | None = None
     while True:
         with call.store.lock:
-            if not call.undo:
+            if not building.undo:
                 # Only now: until here, a call that completes has to be able to say in `kept` what it got.
                 if call in call.store.building_calls:  # an interrupt may have come before it was put there
                     call.store.building_calls.remove(call)
-                call.undo = None
+                call.building = None
                 break
-            store, path, undo = call.undo.pop()
+            undo = building.undo.pop()
         for _ in range(2):  # an interrupt must not keep it from being taken back
             try:
-                _roll_back_one(call, store, path, undo)
+                _roll_back_one(call, building, undo)
                 break
             except BaseException as error:
                 failed = failed or error
@@ -128,15 +127,16 @@ def roll_back(call: Call) -> None:
             del failed  # the frame is in its traceback: no cycle keeps what the call held
 
 
-def _roll_back_one(call: Call, store: VariableStore, path: str | None, undo: Callable[[], object] | None) -> None:
+def _roll_back_one(call: Call, building: Building, undo: Undo) -> None:
+    store, path = undo.store, undo.path
     with store.lock:
-        if any(store is of and path in got for of, got in call.kept):
+        if any(store is of and path in got for of, got in building.kept):
             return
         heirs = [other for other in store.building_calls if other is not call and path in other.got]
-        if heirs and heirs[0].undo is not None:
-            heirs[0].undo.append((store, path, undo))
+        if heirs and heirs[0].building is not None:
+            heirs[0].building.undo.append(undo)
         else:
-            take_back(store, path, undo)
+            undo.take_back()
 
 
 @contextmanager

@@ -67,11 +67,11 @@ def run(
         result = function(root, *args, **kwargs)
         # Most calls leave nothing open, created or collected.
         is_innermost = thread.stack.call is call
-        if not is_innermost or call.scope is not base or call.undo is not None or call.collected is not None:
+        if not is_innermost or call.scope is not base or call.building is not None or call.collected is not None:
             _close(call, base)
         return result
     except BaseException:
-        if call.undo is not None:
+        if call.building is not None:
             building.roll_back(call)
         raise
     finally:
@@ -90,7 +90,7 @@ def _close(call: Call, base: VariableScope) -> None:
         raise ScopeNestingError.of(f"the call of {call.store.owner}", name)
     if call.collected is not None:
         call.store.collected = call.collected
-    if call.undo is not None:
+    if call.building is not None:
         building.finish(call)
 
 
@@ -226,7 +226,7 @@ class AsDefault:
             call.careful = call.careful or call.task is not None
             self._open.append(open_base(call))
         except BaseException:  # an interrupt: __exit__ will not be called
-            if call.undo is not None:
+            if call.building is not None:
                 building.roll_back(call)
             pop(call)
             raise
@@ -240,14 +240,14 @@ class AsDefault:
         refuse_other_task(base._call)
         self._open.remove(base)
         call = base._call
-        if kind is not None and call.undo is not None:
-            back_to(call.modes)
+        if kind is not None and call.building is not None:
+            back_to(call.building.modes)
         try:
             if kind is None:
                 _close(call, base)
-            elif call.undo is not None and not issubclass(kind, Exception):
+            elif call.building is not None and not issubclass(kind, Exception):
                 building.finish(call)  # KeyboardInterrupt and the like
         finally:
-            if call.undo is not None:  # it failed
+            if call.building is not None:  # it failed
                 building.roll_back(call)
             pop(call)

@@ -26,7 +26,7 @@ from .._variables.spec import (
     SpecsView,
     VariableSpec,
 )
-from .._variables.store import VariableStore
+from .._variables.store import Undo, VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError, NotBuiltError
 from .building import state_kept
 from .entry import AsDefault, Root, mend_class, put_in_place, run, running, starting_a_call
@@ -329,8 +329,8 @@ class ScopedModule(Root):
         store, call = self.variables, running(self)
         untag = collections.tag(store, name, value)
         if untag is not None:
-            if call is not None and call.undo is not None:
-                call.undo.append((store, None, untag))
+            if call is not None and call.building is not None:
+                call.building.undo.append(Undo(store, None, untag))
         elif call is None:
             store.collected.setdefault(name, []).append(("", value))
         else:

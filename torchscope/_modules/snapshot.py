@@ -45,7 +45,7 @@ class Resumed:
         call.default_names = DefaultNames()
         call.default_names.given = snapshot.default_names.copy()
         call.default_names.by_path = True  # counts go on from all that was opened before
-        self._snapshot, self._creates = snapshot, may_create and before.undo is not None
+        self._snapshot, self._creates = snapshot, may_create and before.building is not None
 
     def __enter__(self) -> None:
         snapshot, call = self._snapshot, self._call
@@ -62,9 +62,9 @@ class Resumed:
     ) -> None:
         call = self._call
         try:
-            if call.undo is not None and kind is None:
+            if call.building is not None and kind is None:
                 building.finish(call)
         finally:
-            if call.undo is not None:
+            if call.building is not None:
                 building.roll_back(call)
             pop(call)

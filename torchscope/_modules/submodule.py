@@ -69,7 +69,7 @@ def get_module(name: str, factory: Callable[..., M], *args: object, **kwargs: ob
         raise ArgumentTypeError.of("factory", factory, mend)
     call = scope._call
     path = scope._path_of(name)
-    if call.undo is None or tracer() is not None:
+    if call.building is None or tracer() is not None:
         return _answer(scope, path, factory, args, kwargs)
     with call.store.lock:
         return _answer(scope, path, factory, args, kwargs)

@@ -32,7 +32,7 @@ class Watch:
         self._made: dict[int, weakref.ref[nn.Module]] = {}  # the layers that got a parameter in this call
         self._ran: list[tuple[weakref.ref[nn.Module], tuple[str, str, int]]] = []  # with the class, the file and line
         self._handles: list[RemovableHandle] = []
-        for watch in [watch for watch in _watches if watch._call.undo is None]:
+        for watch in [watch for watch in _watches if watch._call.building is None]:
             watch.stop()
         _watches.append(self)
         self._handles.append(hooks.register_module_parameter_registration_hook(self._note_made))
@@ -40,7 +40,7 @@ class Watch:
         self._handles.append(hooks.register_module_forward_pre_hook(self._note_run))
 
     def _runs_here(self) -> bool:
-        return self._call.undo is not None and threading.get_ident() == self._thread
+        return self._call.building is not None and threading.get_ident() == self._thread
 
     def _note_made(self, module: nn.Module, name: str, tensor: Tensor | None) -> None:
         if tensor is not None and self._runs_here():

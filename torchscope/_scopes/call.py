@@ -37,6 +37,31 @@ class Watching(Protocol):
     def warn(self) -> None: ...
 
 
+class Building:
+    """What a call has that may create variables (see ``_modules/building.py``).
+
+    Attributes:
+        undo: how to take back what it created, the oldest first.
+        sets_built: whether its completion builds the root.
+        part_of: the building call that it is a part of: if that one fails, what this one made is taken back with it.
+        modes: what creating a variable changes in the thread, as it was when the call began.
+        order: the paths that calls inside it got of the same root.
+        kept: what is not to be taken back: others got it and completed.
+        watch: what watches it for layers that it makes and does not keep.
+    """
+
+    __slots__ = ("kept", "modes", "order", "part_of", "sets_built", "undo", "watch")
+
+    def __init__(self, *, sets_built: bool, part_of: Call | None, modes: tuple[int, bool]) -> None:
+        self.sets_built = sets_built
+        self.part_of = part_of
+        self.modes = modes
+        self.undo: list[Undo] = []
+        self.order: dict[str, bool] = {}
+        self.kept: list[tuple[VariableStore, dict[str, bool]]] = []
+        self.watch: Watching | None = None
+
+
 class Moment(NamedTuple):
     """A call as it was at one moment, for another one to go on from; what only grows is kept by its length."""
 
@@ -69,49 +94,35 @@ class Call:
         careful: whether scopes are entered on the slow path: while it is profiled, and once it is over.
         profiled: whether open scopes are ranges of a profiler's trace.
         task: the asyncio task that it belongs to, where others of the thread may find it (``as_default``).
-        undo: how to undo what it created; ``None`` if it may not create.
-        sets_built, part_of, order, kept, modes, watch: of a call that may create, see ``_modules/building.py``.
+        building: what it needs to create variables; ``None`` if it may not.
     """
 
     __slots__ = (
+        "building",
         "careful",
         "collected",
         "compares",
         "default_names",
         "got",
-        "kept",
         "last",
-        "modes",
         "moment",
         "op_names",
-        "order",
         "outer",
         "parameters",
-        "part_of",
         "parts",
         "profiled",
         "root",
         "scope",
-        "sets_built",
         "store",
         "task",
         "templates",
         "traced",
         "tree",
-        "undo",
-        "watch",
     )
 
     scope: VariableScope
     last: Event | None
     tree: PathNode | None
-    undo: Undo | None
-    sets_built: bool  # whether its completion builds the root
-    part_of: Call | None  # the building run that it is a part of
-    modes: tuple[int, bool]  # what creating a variable changes in the thread, as it was when the call began
-    order: dict[str, bool]  # the paths that calls inside it got of the same root
-    watch: Watching | None  # for layers that it makes and does not keep
-    kept: list[tuple[VariableStore, dict[str, bool]]]  # what is not to be taken back: others got it and completed
 
     def __init__(self, root: nn.Module, store: VariableStore, outer: Call | None, moment: Moment | None = None) -> None:
         self.root = root
@@ -124,7 +135,7 @@ class Call:
         self.op_names: OpNames | None = None
         self.parts: dict[str, Parts] | None = None
         self.templates: dict[object, TemplateState] | None = None
-        self.undo = None
+        self.building: Building | None = None
         self.compares = False
         self.task: object = None
         self.parameters: Mapping[str, Tensor | None] = store._parameters

@@ -19,7 +19,7 @@ from .initialize import fill, is_constant, settle, value_of
 from .making import default_dtype
 from .request import Partitioner, Request
 from .spec import Initializer
-from .store import Asker, Parts, take_back
+from .store import Asker, Parts
 
 
 class PartInitializer:
@@ -155,14 +155,15 @@ def _joined(call: Asker, request: Request, parts: Parts) -> Tensor:
 def _all_or_nothing(call: Asker) -> Iterator[None]:
     """Take back the parts that were made and got if a later one fails."""
     got = len(call.got)
-    around = nullcontext() if call.undo is None else call.store.lock
+    around = nullcontext() if call.building is None else call.store.lock
     with around:
-        made = len(call.undo or ())
+        undo = [] if call.building is None else call.building.undo
+        made = len(undo)
         try:
             yield
         except BaseException:
-            while call.undo is not None and len(call.undo) > made:
-                take_back(*call.undo.pop())
+            while len(undo) > made:
+                undo.pop().take_back()
             for path in list(itertools.islice(call.got, got, None)):
                 del call.got[path]
             raise

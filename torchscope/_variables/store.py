@@ -21,9 +21,28 @@ from .reuse import Reuse, Verdict, verdict
 from .spec import VariableSpec
 from .tracing import refuse, refuse_missing, refuse_new_in_branch, tracer
 
-# One entry for each thing that a failed call takes back: its store, the path (``None`` if it is no variable), and how
-# (``None``: drop the path). A new variable is one small tuple, because the garbage collector walks through all of them.
-Undo = list[tuple["VariableStore", str | None, Callable[[], object] | None]]
+
+class Undo(NamedTuple):
+    """One thing that a failed call takes back; a tuple, since the garbage collector walks through all of them."""
+
+    store: VariableStore
+    path: str | None  # of a variable
+    how: Callable[[], object] | None = None  # if not by dropping the path
+
+    def take_back(self) -> None:
+        """Make it undone."""
+        if self.how is not None:
+            self.how()
+        elif self.path is not None:
+            self.store.drop(self.path)
+
+
+class Creating(Protocol):
+    """What a call has that may create, as others see it that create at the same time."""
+
+    undo: list[Undo]  # how to take back what it created, the oldest first
+    sets_built: bool  # whether its completion builds the module
+    kept: list[tuple[VariableStore, dict[str, bool]]]  # what is not to be taken back: others got it and completed
 
 
 Collected = dict[str, list[tuple[str, object]]]  # collection -> the scope where a value was added, and the value
@@ -43,8 +62,6 @@ class Asker(Protocol):
     """What the store needs to know of the call that asks."""
 
     got: dict[str, bool]  # the paths that it got, in the order of getting
-    undo: Undo | None  # None: it may not create
-    sets_built: bool  # whether its completion builds the module
     parts: dict[str, Parts] | None  # the variables that it got in parts
 
     compares: bool  # whether it is the first call of its entry point
@@ -55,11 +72,8 @@ class Asker(Protocol):
     @property
     def store(self) -> VariableStore: ...
 
-
-class BuildingCall(Asker, Protocol):
-    """A call that may create, as others see it that build at the same time."""
-
-    kept: list[tuple[VariableStore, dict[str, bool]]]  # what is not to be taken back: others got it and completed
+    @property
+    def building(self) -> Creating | None: ...  # None: it may not create
 
 
 class VariableStore(ModuleTreeDict):
@@ -73,7 +87,7 @@ class VariableStore(ModuleTreeDict):
         self.tagged: dict[str, list[str]] = {}  # collection -> paths put in by add_to_collection
         self.collected: Collected = {}  # what add_to_collection added outside of a call, or in the last one that did
         self.parts: dict[str, Parts] = {}  # path -> how a partitioner cut it
-        self.building_calls: list[BuildingCall] = []
+        self.building_calls: list[Asker] = []
         # of each build() that is running: path -> what a buffer, or what is frozen, is to hold again after it
         self.first_values: list[dict[str, Tensor]] = []
         self.path_of_id: dict[int, str] = {}  # a cache, see identity.py
@@ -130,7 +144,7 @@ class VariableStore(ModuleTreeDict):
             TracingError: it would have to be created while something is tracing.
         """
         provisional = request.path in self.provisional
-        if call.undo is None and not provisional:
+        if call.building is None and not provisional:
             return self._answer(call, request)
         tracing = tracer()
         if tracing is not None:
@@ -205,9 +219,9 @@ class VariableStore(ModuleTreeDict):
         return found is Verdict.CREATE
 
     def _may_create(self, call: Asker, *, saved: bool) -> bool:
-        if call.undo is None or self.is_replica or tracer() is not None:
+        if call.building is None or self.is_replica or tracer() is not None:
             return False
-        return not (self.made_strictly and saved and call.sets_built)
+        return not (self.made_strictly and saved and call.building.sets_built)
 
     def _refuse_to_create(self, call: Asker, path: str) -> NoReturn:
         """Say what is in the way of creating."""
@@ -220,7 +234,7 @@ class VariableStore(ModuleTreeDict):
             refuse_missing(path, self.owner, self.existing())
         if tracing is not None:
             refuse(path, self.owner, tracing)
-        error = VariableNotFoundError.of_built if call.undo is None else VariableNotFoundError.of_state_dict
+        error = VariableNotFoundError.of_built if call.building is None else VariableNotFoundError.of_state_dict
         raise error(path, self.owner, paths.nearest(path, self.existing()))
 
     def _create(self, call: Asker, request: Request) -> Tensor:
@@ -238,8 +252,8 @@ class VariableStore(ModuleTreeDict):
 
         ``build`` runs a module for its variables alone: what is no trained parameter gets its first value back.
         """
-        assert call.undo is not None  # the rule of reuse says so
-        call.undo.append((self, path, None))
+        assert call.building is not None  # the rule of reuse says so
+        call.building.undo.append(Undo(self, path))
         for values in self.first_values:
             for name, tensor in tensors.items():
                 if not tensor.requires_grad and not tensor.is_meta and not is_lazy(tensor):
@@ -264,8 +278,8 @@ class VariableStore(ModuleTreeDict):
             declared, full = complete(self, request, spec, tensor)
             self.put(declared, full)
             self.provisional.pop(spec.path, None)
-            if call.undo is not None:
-                call.undo.append((self, spec.path, roll_back))
+            if call.building is not None:
+                call.building.undo.append(Undo(self, spec.path, roll_back))
         except BaseException:
             roll_back()
             raise
@@ -299,11 +313,3 @@ def compare(store: VariableStore, call: Asker, path: str, made_at: str | None) -
     """In the first call of an entry point, warn once if a default name leads to what other code made."""
     if call.compares and call.default_named and made_at is not None and not store.of_other_code:
         call.compares = not warn_if_made_elsewhere(path, store.owner, made_at)
-
-
-def take_back(store: VariableStore, path: str | None, undo: Callable[[], object] | None) -> None:
-    """Undo one entry of an :data:`Undo`."""
-    if undo is not None:
-        undo()
-    elif path is not None:
-        store.drop(path)
