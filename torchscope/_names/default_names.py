@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .events import Entered, Event, NameEntry, NameExit, Opening
+from .events import Entered, Event, NameEntry, NameExit, Opener
 
 
 class DefaultNames:
@@ -27,7 +27,7 @@ class DefaultNames:
     __slots__ = ("_children", "by_path", "counts", "given")
 
     def __init__(self) -> None:
-        self.given: dict[Opening, str] = {}
+        self.given: dict[Opener, str] = {}
         self.by_path = False
         self.counts: Counts | None = None
         self._children: dict[Entered, Children] = {}

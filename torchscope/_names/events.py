@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Opening(Protocol):
+class Opener(Protocol):
     """How a scope was asked for."""
 
     @property
@@ -46,7 +46,7 @@ class Entered(Protocol):
         """How many variables the call had got before."""
 
     @property
-    def _opened_by(self) -> Opening | None:
+    def _opened_by(self) -> Opener | None:
         """What opened it; ``None`` for the scope at the bottom of a call."""
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 
-from .events import Entered, Event, NameEntry, NameExit, Opening
+from .events import Entered, Event, NameEntry, NameExit, Opener
 from .paths import join, prefix_of
 
 
@@ -21,7 +21,7 @@ class OpNames:
         self._variables_read = 0
         self._taken: dict[str, int] = {}
         self._open: list[tuple[Entered | NameEntry, str]] = [(base, "")]
-        self._original: dict[Entered | Opening, str] = {base: ""}  # its original name scope, with the slash
+        self._original: dict[Entered | Opener, str] = {base: ""}  # its original name scope, with the slash
 
     def current(self, last: Event, scope: Entered) -> str:
         """The name scope that is open in ``scope``, without a trailing slash; ``last`` was entered last."""
@@ -99,7 +99,7 @@ class OpNames:
         self._open.append((scope, name))
         self._original[scope] = self._first_name_scope(opening, again, name)
 
-    def _first_name_scope(self, opening: Opening, again: Entered | None, name: str) -> str:
+    def _first_name_scope(self, opening: Opener, again: Entered | None, name: str) -> str:
         """Who is entered again keeps the original name scope of the first time."""
         origin = opening if again is None else again
         first = None if again is None else again._known_name_scope

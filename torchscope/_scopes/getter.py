@@ -46,7 +46,7 @@ def ask(
     _refuse_string(path, initializer)
     if dtype is not None and is_constant(initializer):
         value_of(path, initializer, checked("dtype", dtype))  # of another dtype: an error before any getter runs
-    getter = _given(options, "custom_getter", settings)
+    getter = _option(options, "custom_getter", settings)
     arguments = _arguments(kind, scope, options)
     initializer = settings.initializer if initializer is None else initializer
     arguments.update(shape=shape, dtype=dtype, initializer=initializer)
@@ -67,18 +67,18 @@ def _arguments(kind: Kind, scope: VariableScope, options: Mapping[str, Any]) -> 
     """What a getter is called with beside the name, shape, dtype and initializer, filled in from the scope."""
     settings = scope._settings
     arguments: dict[str, Any] = {
-        "device": _given(options, "device", settings),
+        "device": _option(options, "device", settings),
         "reuse": scope._reuse,
         "collections": options.get("collections"),
     }
     if kind == "buffer":
         return {**arguments, "trainable": False, "persistent": options.get("persistent", True)}
     for name in ("regularizer", "constraint", "partitioner"):
-        arguments[name] = _given(options, name, settings)
+        arguments[name] = _option(options, name, settings)
     return {**arguments, "trainable": options.get("trainable")}
 
 
-def _given(options: Mapping[str, Any], name: str, settings: Settings) -> Any:
+def _option(options: Mapping[str, Any], name: str, settings: Settings) -> Any:
     option = options.get(name)
     return getattr(settings, name) if option is None else option
 

@@ -38,7 +38,7 @@ class _Given(threading.local):
     count = 0
 
 
-_given = _Given()
+_names_given = _Given()
 
 
 class name_scope:
@@ -167,7 +167,7 @@ class name_ops(TorchFunctionMode):
     def __torch_function__(self, func: Callable[..., Any], types: object, args: Any = (), kwargs: Any = None) -> Any:
         """Run the function and name what it returns."""
         kwargs = kwargs or {}
-        before = _given.count
+        before = _names_given.count
         result = func(*args, **kwargs)
         if creating.depth or torch.compiler.is_compiling():
             return result
@@ -176,7 +176,7 @@ class name_ops(TorchFunctionMode):
         if len(made) == 1 and not _writes(func, kwargs) and any(t is made[0] for t in tensors_in([args, kwargs])):
             return result  # nothing ran: contiguous() of what is contiguous, dropout in eval mode
         if function and made:
-            self._ran(function, args, kwargs, made, named=_given.count > before)
+            self._ran(function, args, kwargs, made, named=_names_given.count > before)
         return result
 
     def _ran(
@@ -191,7 +191,7 @@ class name_ops(TorchFunctionMode):
             return None
         if named:
             return str(_names[made[0]])
-        _given.count += 1
+        _names_given.count += 1
         assert scope._call.last is not None  # the call is running
         name = op_names(scope).operation(scope._call.last, scope, function)
         for tensor in made:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._names import paths
 from .._names.default_names import Counts, DefaultNames
-from .._names.events import Opening
+from .._names.events import Opener
 from .._names.op_names import OpNames
 from ..errors import ArgumentTypeError
 from .call import Call
@@ -22,7 +22,7 @@ def default_names(call: Call) -> DefaultNames:
     return call.default_names
 
 
-def unique_name(call: Call, scope: VariableScope, opening: Opening, default_name: str | None) -> str:
+def unique_name(call: Call, scope: VariableScope, opening: Opener, default_name: str | None) -> str:
     """A default name made unique in ``scope``; the same again when ``opening`` is entered again in the same call."""
     names = call.default_names or default_names(call)
     name = names.given.get(opening)

@@ -33,12 +33,12 @@ from .stack import innermost, push
 class Opening:
     """How a scope was asked for: what ``variable_scope`` was given."""
 
-    __slots__ = ("_default_name", "_given", "_name_or_scope", "_options")
+    __slots__ = ("_default_name", "_settings_given", "_name_or_scope", "_options")
 
     _name_or_scope: str | VariableScope | None
     _default_name: str | None
     _options: ScopeOptions
-    _given: dict[str, Any]  # the settings among the options, if there are any
+    _settings_given: dict[str, Any]  # the settings among the options, if there are any
 
     @property
     def scope_object(self) -> VariableScope | None:

@@ -142,9 +142,11 @@ class variable_scope(Opening):
         if reuse and name is None:
             mend = "A default name opens a new scope, which has nothing to share. Give a name to share."
             raise ArgumentValueError.of("reuse", reuse, mend)
-        self._given = {name: value for name, value in options.items() if name in SETTINGS and value is not None}
-        if self._given:
-            Settings().replace(**self._given)  # a bad setting is told here, where it stands, not on entering
+        self._settings_given = {
+            name: value for name, value in options.items() if name in SETTINGS and value is not None
+        }
+        if self._settings_given:
+            Settings().replace(**self._settings_given)  # a bad setting is told here, where it stands, not on entering
 
     def _enter_slowly(self) -> VariableScope:
         self._settle_name()
@@ -200,7 +202,7 @@ class variable_scope(Opening):
         scope._call.scope = scope._parent
 
     def _settings_on_top_of(self, settings: Settings) -> Settings:
-        given = self._given
+        given = self._settings_given
         getter, outer_getter = given.get("custom_getter"), settings.custom_getter
         if getter is not None and outer_getter is not None:
             return settings.replace(**{**given, "custom_getter": compose(getter, outer_getter)})

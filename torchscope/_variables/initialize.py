@@ -68,7 +68,7 @@ def back_to(before: tuple[int, bool]) -> None:
     torch._C._set_grad_enabled(gradients)
 
 
-def settle(initializer: Initializer) -> Initializer:
+def as_declared(initializer: Initializer) -> Initializer:
     """The initializer as a declaration keeps it: a class is instantiated, a constant is copied."""
     if inspect.isclass(initializer):
         return initializer()

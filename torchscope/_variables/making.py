@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..errors import VariableDtypeError
 from .conversion import converts, too_large
-from .initialize import fill, gives_value, plain_mode, settle, value_of
+from .initialize import as_declared, fill, gives_value, plain_mode, value_of
 from .made_at import caller
 from .module_tree import ModuleTreeDict
 from .request import Request
@@ -27,7 +27,7 @@ def make(store: ModuleTreeDict, request: Request) -> tuple[VariableSpec, Tensor]
         VariableShapeError, VariableDtypeError, InitializerError: it cannot be made as it is asked for.
         TracingError: tensors are not plain ones here.
     """
-    path, initializer = request.path, settle(request.initializer)
+    path, initializer = request.path, as_declared(request.initializer)
     with plain_mode():
         value = None
         if request.shape is None:
@@ -92,7 +92,7 @@ def complete(
     from_file = undeclared and store.provisional[request.path] == "file"
     spec.check(spec.kind if undeclared else request.kind, request.shape, None if from_file else request.dtype)
     dtype = _dtype_for(store, request) if from_file else None
-    declared = _declare(request, settle(request.initializer), spec.shape, dtype or spec.dtype)
+    declared = _declare(request, as_declared(request.initializer), spec.shape, dtype or spec.dtype)
     if from_file and tensor.dtype == spec.dtype != declared.dtype:
         tensor.data = _converted(spec, tensor.data, declared.dtype)
     if undeclared and request.kind == "buffer":
@@ -113,7 +113,7 @@ def _dtype_for(store: ModuleTreeDict, request: Request) -> torch.dtype | None:
     if request.shape is not None:
         return request.default_dtype or default_dtype(store)
     if gives_value(request.initializer):
-        return value_of(request.path, settle(request.initializer), None, store.seed).dtype
+        return value_of(request.path, as_declared(request.initializer), None, store.seed).dtype
     return request.default_dtype
 
 

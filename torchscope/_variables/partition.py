@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentValueError, VariableDtypeError, VariableShapeError
-from .initialize import fill, is_constant, settle, value_of
+from .initialize import as_declared, fill, is_constant, value_of
 from .making import default_dtype
 from .request import Partitioner, Request
 from .spec import Initializer
@@ -26,7 +26,7 @@ class PartInitializer:
     """Fills one part with its slice of the whole, so that fans and constants are those of the whole variable."""
 
     def __init__(self, initializer: Initializer, path: str, shape: tuple[int, ...], axis: int, start: int) -> None:
-        self.initializer = settle(initializer)
+        self.initializer = as_declared(initializer)
         self.path, self.shape, self.axis, self.start = path, shape, axis, start
 
     def __call__(self, part: Tensor) -> None:
@@ -97,7 +97,7 @@ def _with_shape_of_constant(request: Request) -> Request:
     """A constant has a shape and a dtype of its own; of another initializer they are not known."""
     if not is_constant(request.initializer):
         return request
-    value = value_of(request.path, settle(request.initializer), request.dtype)
+    value = value_of(request.path, as_declared(request.initializer), request.dtype)
     filled = functools.partial(_copied, value=value)
     return replace(request, shape=tuple(value.shape), dtype=value.dtype, initializer=filled)
 

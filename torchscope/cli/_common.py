@@ -19,7 +19,7 @@ def selected(saved: Checkpoint, glob: str) -> dict[str, Entry]:
     return {path: entry for path, entry in saved.items() if selects(path)}
 
 
-def refuse_nothing(glob: str, *checkpoints: Checkpoint) -> None:
+def refuse_empty_filter(glob: str, *checkpoints: Checkpoint) -> None:
     """Refuse a filter that selects nothing in any of the checkpoints: a typo must not look like an answer."""
     if glob and not any(selected(saved, glob) for saved in checkpoints):
         paths = [path for saved in checkpoints for path in saved]

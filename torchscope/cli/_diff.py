@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..checkpoint import Entry, open
 from ..checkpoint._entry import dtype_name
-from ._common import GLOB, refuse_nothing, selected, show
+from ._common import GLOB, refuse_empty_filter, selected, show
 
 HELP = "compare two checkpoints by name: arrays, shapes, dtypes, and the largest difference"
 EXAMPLES = """examples:
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     a, b = open(args.a), open(args.b)
-    refuse_nothing(args.filter, a, b)
+    refuse_empty_filter(args.filter, a, b)
     left, right = selected(a, args.filter), selected(b, args.filter)
     rows = []
     for path in [*left, *(path for path in right if path not in left)]:

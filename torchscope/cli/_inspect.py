@@ -11,7 +11,7 @@ from .._names.paths import scopes_of
 from ..checkpoint import Entry, open
 from ..checkpoint._entry import dtype_name
 from ..checkpoint._roles import role
-from ._common import GLOB, refuse_nothing, selected, show
+from ._common import GLOB, refuse_empty_filter, selected, show
 
 HELP = "list the arrays of a checkpoint: paths, shapes, dtypes, bytes"
 EXAMPLES = """examples:
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     saved = open(args.file)
-    refuse_nothing(args.filter, saved)
+    refuse_empty_filter(args.filter, saved)
     arrays = selected(saved, args.filter)
     if args.variables:
         arrays = {path: entry for path, entry in arrays.items() if role(path) is None}
