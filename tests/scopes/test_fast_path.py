@@ -43,7 +43,7 @@ def again(x: Tensor) -> None:
             get_variable(name, [4, 4])
 
 
-FORWARDS = {
+FORWARDS: dict[Callable[[Tensor], None], list[str]] = {
     gets: GET * 3,
     nested: [*ENTER * 2, *GET, *EXIT * 2, *ENTER, *GET, *EXIT],
     again: [ENTER[0], *[ENTER[1], *GET, *EXIT] * 2],
