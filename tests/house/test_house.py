@@ -31,7 +31,7 @@ lecun_uniform_initializer orthogonal_initializer identity_initializer
 # The floors, from the ground up, and the rooms of each: a room may import those before it and none after it, so a
 # reader can go through the house from the door to the roof, and no import has to be done late to dodge a circle.
 FLOORS = {
-    "": "errors _extra _table initializers",
+    "": "_torch errors _extra _table initializers",
     "_names": "paths events default_names op_names",
     "_variables": """
     tracing conversion reuse made_at spec path_tree initialize request parameter_dict module_tree making store identity

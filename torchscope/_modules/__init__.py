@@ -8,5 +8,5 @@ failed one created; ``unkept.py`` warns of layers that a forward makes and forge
 Guarantees: a call that raises leaves the module as it was, and the thread with the scope that it had; a module is built
 by its first complete call, and creates nothing after that unless it is asked to.
 
-May import: ``_scopes``, ``_variables``, ``_names``, ``errors``.
+May import: ``_scopes``, ``_variables``, ``_names``, ``_torch``, ``errors``.
 """

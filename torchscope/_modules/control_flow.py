@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from .._scopes.stack import innermost
-from .._variables.tracing import in_backward
+from .._torch import in_backward
 from ..errors import ArgumentTypeError, NoActiveModuleError
 from .snapshot import Snapshot
 

@@ -24,6 +24,7 @@ from .._scopes.stack import (
     thread,
     ways_to_the_stack,
 )
+from .._torch import compiled_from
 from .._variables.initialize import back_to
 from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ScopeNestingError
@@ -132,7 +133,7 @@ def _starts_call(forward: object) -> bool:
     function = getattr(forward, "__func__", forward)
     if getattr(function, "_starts_call", None) is function:
         return True
-    compiled = getattr(forward, "_torchdynamo_orig_callable", None)  # torch.compile(model.forward)
+    compiled = compiled_from(forward)  # torch.compile(model.forward)
     return compiled is not None and _starts_call(compiled)
 
 

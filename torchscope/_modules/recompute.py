@@ -14,12 +14,12 @@ from contextlib import nullcontext
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from torch.utils import checkpoint as _torch
+from torch.utils import checkpoint as torchs
 
 from .._scopes.scope import VariableScope
 from .._scopes.stack import current_call, current_scope, innermost
 from .._scopes.variable_scope import variable_scope
-from .._variables.tracing import in_backward, unchecked
+from .._torch import in_backward, unchecked
 from ..errors import ArgumentValueError
 from .snapshot import Snapshot
 
@@ -52,7 +52,7 @@ def checkpoint(function: Callable[..., Any], *args: object, **kwargs: Any) -> An
     Raises:
         NoActiveModuleError: no module is running in this thread.
     """
-    return _torch.checkpoint(keep_scope(function), *args, **kwargs)
+    return torchs.checkpoint(keep_scope(function), *args, **kwargs)
 
 
 def keep_scope(function: Callable[P, R]) -> Callable[P, R]:

@@ -11,5 +11,5 @@ belongs to its thread. A context puts back what it found, also after an exceptio
 
 The state is a ``threading.local`` and not a ``ContextVar``, because ``torch.compile`` traces the one and not the other.
 
-May import: ``_variables``, ``_names``, ``errors``.
+May import: ``_variables``, ``_names``, ``_torch``, ``errors``.
 """

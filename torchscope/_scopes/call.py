@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from torch import Tensor, nn
-from torch.autograd import profiler as _profiler
 from torch.compiler import is_dynamo_compiling
 
 from .._names.default_names import DefaultNames
 from .._names.events import Event
 from .._names.op_names import OpNames
+from .._torch import branch_depth, profiler
 from .._variables.path_tree import PathNode, TracedNode
 from .._variables.store import Collected, Parts, Undo, VariableStore
-from .._variables.tracing import branch_depth, tracer
+from .._variables.tracing import tracer
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Call:
             self.profiled = False
         else:
             self.tree = store.tree
-            self.profiled = _profiler._is_profiler_enabled and tracer() is None
+            self.profiled = profiler._is_profiler_enabled and tracer() is None
         self.careful = self.profiled
 
     @property

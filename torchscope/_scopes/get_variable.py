@@ -6,9 +6,9 @@ from typing import Any, Unpack
 
 import torch
 
+from .._torch import in_backward
 from .._variables.request import DeviceLike, Shape
 from .._variables.spec import Initializer
-from .._variables.tracing import in_backward
 from ..errors import NoActiveModuleError
 from .arguments import BufferOptions, VariableOptions, refuse_unknown, show_options
 from .getter import ask

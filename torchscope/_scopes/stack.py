@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch.compiler import is_dynamo_compiling
 
-from .._variables.tracing import in_backward, unchecked
+from .._torch import in_backward, unchecked
 from ..errors import NoActiveModuleError, ScopeNestingError
 from .call import Call
 

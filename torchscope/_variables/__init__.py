@@ -11,5 +11,5 @@ walk over the store is over a snapshot (``declared()``) or under its lock.
 The store is an ``nn.ParameterDict`` (``parameter_dict.py``), because optimizers, ``state_dict`` and FSDP have to see
 the variables as any module's; what torch's module tree wants of it beyond that is in ``module_tree.py``.
 
-May import: ``_names``, ``initializers``, ``errors``.
+May import: ``_names``, ``initializers``, ``_torch``, ``errors``.
 """

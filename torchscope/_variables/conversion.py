@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import torch
 from torch import Tensor
-from torch._C import _functorch
 
+from .._torch import is_fake, is_functorch_wrapped_tensor
 from .tracing import refuse
 
 
@@ -52,8 +50,7 @@ def refuse_unreal(path: str, owner: str, tensor: Tensor) -> None:
     Raises:
         TracingError: it is such a tensor.
     """
-    fakes = sys.modules.get("torch._subclasses.fake_tensor")  # no tensor is fake where that was never imported
-    if fakes is not None and isinstance(tensor, fakes.FakeTensor):
+    if is_fake(tensor):
         refuse(path, owner, "fake tensors")
-    if _functorch.is_functorch_wrapped_tensor(tensor):
+    if is_functorch_wrapped_tensor(tensor):
         refuse(path, owner, "a torch.func transform (vmap, grad, jvp, ...)")

@@ -65,7 +65,7 @@ def modes() -> tuple[int, bool]:
 def back_to(before: tuple[int, bool]) -> None:
     """Put back what :class:`plain_mode` changed, after an interrupt that may have kept it from doing so itself."""
     creating.depth, gradients = before
-    torch._C._set_grad_enabled(gradients)
+    torch.set_grad_enabled(gradients)
 
 
 def as_declared(initializer: Initializer) -> Initializer:

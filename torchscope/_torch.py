@@ -1,0 +1,165 @@
+"""Private names of torch: all that the library uses stand here, each with why no public name does.
+
+Where a release of torch lacks one, something else takes its place, and :data:`MISSING` says which. What is lost then is
+said beside each; it is never a wrong number.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch._dynamo.output_graph import SubgraphTracer
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., object])
+
+MISSING: list[str] = []
+
+
+def _find(name: str, otherwise: R) -> R:
+    """A private name of torch, or what takes its place."""
+    try:
+        found: R = functools.reduce(getattr, name.split(".")[1:], torch)  # type: ignore[assignment]
+    except AttributeError:
+        MISSING.append(name)
+        return otherwise
+    return found
+
+
+def _no_id() -> int:
+    return -1
+
+
+def _nothing() -> object:
+    return None
+
+
+def _no() -> bool:
+    return False
+
+
+def _no_mode(key: object) -> object:
+    return None
+
+
+def _not_wrapped(tensor: Tensor) -> bool:
+    return False
+
+
+# Whether autograd runs a backward pass in this thread. Public hooks tell when one ends, and nothing that one runs.
+# Without it, a recompute that lost its scope is told as a get outside of all calls.
+_current_graph_task_id = _find("torch._C._current_graph_task_id", _no_id)
+
+# The mode of fake tensors, or of make_fx, that is active. Public is only that *some* Python mode is.
+# Without it, building under one is noticed at the first tensor (see `is_fake`) and not at the first line.
+_get_dispatch_mode = _find("torch._C._get_dispatch_mode", _no_mode)
+_mode_keys = _find("torch._C._TorchDispatchModeKey", SimpleNamespace(FAKE=None, PROXY=None))
+
+# The stack of transforms of torch.func, and whether a tensor belongs to one. Nothing public tells.
+# Without them, a variable may be created inside vmap or grad, where torch itself refuses to keep it.
+_peek_interpreter_stack = _find("torch._C._functorch.peek_interpreter_stack", _nothing)
+is_functorch_wrapped_tensor = _find("torch._C._functorch.is_functorch_wrapped_tensor", _not_wrapped)
+
+# Whether torch.fx.symbolic_trace runs. torch.compiler.is_exporting and the like do not cover it.
+# Without it, an initializer gets a proxy and fails.
+is_fx_symbolic_tracing = _find("torch.fx._symbolic_trace.is_fx_symbolic_tracing", _no)
+
+
+class _Flag(Protocol):
+    _is_profiler_enabled: bool
+
+
+# The module whose flag `_is_profiler_enabled` says that a profiler runs. Asking the C++ side costs a call for each
+# forward. Without it, scopes are no ranges of a profile.
+profiler = cast(_Flag, torch.autograd.profiler)
+if not hasattr(profiler, "_is_profiler_enabled"):
+    MISSING.append("torch.autograd.profiler._is_profiler_enabled")
+    profiler = cast(_Flag, SimpleNamespace(_is_profiler_enabled=False))
+
+
+def in_backward() -> bool:
+    """Whether autograd is running a backward pass in this thread: what runs now may be a recompute."""
+    return not torch.compiler.is_compiling() and _current_graph_task_id() != -1
+
+
+def fakes_tensors() -> bool:
+    """Whether what is made now is a fake tensor."""
+    return _mode_keys.FAKE is not None and _get_dispatch_mode(_mode_keys.FAKE) is not None
+
+
+def traces_by_make_fx() -> bool:
+    """Whether ``make_fx`` is tracing."""
+    return _mode_keys.PROXY is not None and _get_dispatch_mode(_mode_keys.PROXY) is not None
+
+
+def transforms() -> bool:
+    """Whether a transform of ``torch.func`` is running."""
+    return _peek_interpreter_stack() is not None
+
+
+def is_fake(tensor: Tensor) -> bool:
+    """Whether a tensor is a fake one; none is where their module was never imported. No public name has the class."""
+    fakes = sys.modules.get("torch._subclasses.fake_tensor")
+    return fakes is not None and isinstance(tensor, fakes.FakeTensor)
+
+
+def compiled_from(function: object) -> Callable[..., object] | None:
+    """What ``torch.compile`` was given to make this function; ``torch.compiler`` has no way to ask."""
+    return getattr(function, "_torchdynamo_orig_callable", None)
+
+
+def runs_at_trace_time(function: F) -> F:
+    """Let Dynamo run a function instead of tracing it; what it raises then reaches the user as it is.
+
+    Of an exception in code that it traces, Dynamo reports only that there was one. The public
+    ``torch.compiler.assume_constant_result`` sets the same mark, but importing that would import all of Dynamo.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+def unchecked(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function in traced code without Dynamo's check that a branch of control flow changes nothing outside it.
+
+    What a call notes of itself is nothing that the compiled code has to do again. Dynamo knows its helper by identity,
+    so it is called by its name. Without it, branches cannot get variables.
+    """
+    if hasattr(torch._dynamo.utils, "_disable_side_effect_safety_checks_for_current_subtracer"):
+        return torch._dynamo.utils._disable_side_effect_safety_checks_for_current_subtracer(function, *args, **kwargs)
+    return function(*args, **kwargs)
+
+
+@runs_at_trace_time
+def branch_depth() -> int:
+    """How many branches of control flow Dynamo is tracing around this; 0 outside of all. Nothing public tells."""
+    tracer, depth = _subgraph_tracer(), 0
+    while tracer is not None and tracer.parent is not None:
+        tracer, depth = tracer.parent, depth + 1
+    return depth
+
+
+@runs_at_trace_time
+def may_change_what_is_outside() -> bool:
+    """Whether the branch that Dynamo is tracing may have side effects; outside of branches all may."""
+    tracer = _subgraph_tracer()
+    allowed = ("unsafe_allow_externally_visible_side_effects", "allow_side_effects_in_hop")
+    return tracer is None or any(getattr(tracer, name, False) for name in allowed)
+
+
+def _subgraph_tracer() -> SubgraphTracer | None:
+    """Dynamo's tracer of the innermost branch, or of what is around all; ``None`` where this release has no such."""
+    try:
+        from torch._dynamo.symbolic_convert import InstructionTranslator
+
+        return InstructionTranslator.current_tx().output.current_tracer
+    except (ImportError, AttributeError):
+        return None
