@@ -49,7 +49,13 @@ ReplaceBinaryOperator_LShift_RShift ReplaceBinaryOperator_RShift_LShift
 TESTS = {
     "torchscope/_names": ["tests/names", "tests/scopes", "tests/oracle/test_regressions.py"],
     "torchscope/_variables": ["tests/variables", "tests/scopes", "tests/modules", "tests/models/test_stress.py"],
-    "torchscope/_scopes": ["tests/scopes", "tests/names", "tests/oracle/test_regressions.py", "tests/modules"],
+    "torchscope/_scopes": [
+        "tests/scopes",
+        "tests/names",
+        "tests/oracle/test_regressions.py",
+        "tests/variables",
+        "tests/modules",
+    ],
     "torchscope/_modules": ["tests/modules", "tests/variables", "tests/models/test_stress.py"],
     "torchscope/checkpoint": ["tests/checkpoint", "tests/cli"],
 }

@@ -478,3 +478,16 @@ def test_the_partitioner_of_a_scope_is_minded_where_the_variable_exists_in_one_p
     for _ in range(2):
         with pytest.raises(ArgumentValueError, match="'w' exists in one piece"):
             model(lambda shape, dtype: [2])
+
+
+def test_after_the_call_was_left_in_another_thread_no_module_is_running() -> None:
+    model = ScopedModule(lambda: get_variable("a/w", [2])).build()
+    block = model.as_default()
+    block.__enter__()
+    elsewhere = threading.Thread(target=block.__exit__, args=(KeyError, KeyError(), None))
+    elsewhere.start()
+    elsewhere.join()
+    with pytest.raises(NoActiveModuleError, match=r"variable_scope\(\)"):
+        variable_scope("a").__enter__()
+    with pytest.raises(NoActiveModuleError, match=r"get_variable\(\)"):
+        get_variable("a/w")

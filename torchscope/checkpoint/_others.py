@@ -6,6 +6,7 @@ import functools
 import json
 import math
 import os
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -115,7 +116,9 @@ def torch_file(file: str) -> Found:
         archive = Archive(file) if zipfile.is_zipfile(file) else None
         if archive is not None:
             archive.check("data.pkl")  # the names and shapes, which are known at once
-        held = torch.load(file, map_location="cpu", weights_only=True, mmap=archive is not None)
+        with warnings.catch_warnings():  # where warnings are errors, it would take the place of what is said below
+            warnings.filterwarnings("ignore", "Validating sparse tensor invariants")
+            held = torch.load(file, map_location="cpu", weights_only=True, mmap=archive is not None)
         opened = Opened(file)
     if not isinstance(held, Mapping):
         raise CheckpointError.of(file, f"it holds a {type(held).__name__}, not tensors by name")
