@@ -17,6 +17,6 @@ def need(module: str, extra: str, purpose: str) -> ModuleType:
     except ImportError as error:
         package = module.partition(".")[0]
         raise ImportError(
-            f"{purpose} needs the package {package} (python -m pip install 'torchscope[{extra}]'): {error}",
+            f"{purpose} needs the package {package} (python -m pip install 'torch-variable-scope[{extra}]'): {error}",
             name=package,
         ) from error

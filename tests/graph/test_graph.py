@@ -225,7 +225,7 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     package = module.partition(".")[0]
-    said = rf"needs the package {package} (python -m pip install 'torchscope[{extra}]')"
+    said = rf"needs the package {package} (python -m pip install 'torch-variable-scope[{extra}]')"
     with pytest.raises(ImportError, match=re.escape(said)):
         draw(Graph())
 

@@ -346,8 +346,10 @@ def template_outside_theirs(tf: Any) -> Any:
 
 
 def template_outside_ours() -> Any:
-    made = ts.make_template("t", lambda: model.variable_name(get_variable("w", [3])))
-    model = ScopedModule(made)
+    def name() -> str | None:
+        return model.variable_name(get_variable("w", [3]))
+
+    model = ScopedModule(ts.make_template("t", name))
     return [answer(model), answer(model)]
 
 

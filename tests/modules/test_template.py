@@ -152,11 +152,11 @@ def test_what_is_no_template_is_refused() -> None:
     with pytest.raises(InvalidNameError):
         make_template("a b", w)
     with pytest.raises(InvalidNameError):
-        make_template(None, w)  # type: ignore[arg-type]
+        make_template(None, w)  # type: ignore[call-overload]
     with pytest.raises(ArgumentTypeError, match="func_ cannot be 3"):
-        make_template("t", 3)  # type: ignore[arg-type]
+        make_template("t", 3)  # type: ignore[call-overload]
     with pytest.raises(ArgumentTypeError, match="custom_getter cannot be 3"):
-        make_template("t", w, custom_getter_=3)  # type: ignore[arg-type]
+        make_template("t", w, custom_getter_=3)  # type: ignore[call-overload]
     with pytest.raises(NoActiveModuleError):
         make_template("t", w, create_scope_now_=True)
     with pytest.raises(NoActiveModuleError):

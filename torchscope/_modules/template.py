@@ -6,7 +6,8 @@ import functools
 import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from types import MethodType
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from torch import Tensor
 
@@ -19,15 +20,39 @@ from .._scopes.variable_scope import variable_scope
 from .._variables.made_at import caller
 from ..errors import ArgumentTypeError, VariableNotFoundError
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
+
+@overload
 def make_template(
     name_: str,
-    func_: Callable[..., Any],
+    func_: Callable[P, R],
+    create_scope_now_: bool = False,
+    unique_name_: str | None = None,
+    custom_getter_: Getter | None = None,
+) -> Template[P, R]: ...
+
+
+@overload
+def make_template(
+    name_: str,
+    func_: Callable[..., R],
     create_scope_now_: bool = False,
     unique_name_: str | None = None,
     custom_getter_: Getter | None = None,
     **kwargs: object,
-) -> Template:
+) -> Template[..., R]: ...
+
+
+def make_template(
+    name_: str,
+    func_: Callable[..., R],
+    create_scope_now_: bool = False,
+    unique_name_: str | None = None,
+    custom_getter_: Getter | None = None,
+    **kwargs: object,
+) -> Template[..., R]:
     """Give a function variables of its own: the first call in a call of the module makes them, later ones share.
 
     >>> from torchscope import ScopedModule, get_variable, make_template
@@ -66,11 +91,11 @@ def make_template(
     return template
 
 
-class Template:
+class Template(Generic[P, R]):
     """What :func:`make_template` returns."""
 
     def __init__(
-        self, name: str, function: Callable[..., Any], unique_name: str | None, custom_getter: Getter | None
+        self, name: str, function: Callable[P, R], unique_name: str | None, custom_getter: Getter | None
     ) -> None:
         if not callable(function):
             raise ArgumentTypeError.of("func_", function, "Give a function.")
@@ -123,7 +148,7 @@ class Template:
             scope._original = scope.name.removeprefix(outer._prefix)
             self._remember(TemplateState(scope))
 
-    def __call__(self, *args: object, **kwargs: object) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function in the template's scope."""
         state = self._state()
         manager = self._manager() if state.scope is None else variable_scope(state.scope, reuse=state.called)
@@ -131,7 +156,7 @@ class Template:
             state = state._replace(scope=state.scope or opened)
             self._remember(state._replace(called=True))  # already now: a template that calls itself shares
             try:
-                result = self._run(state, args, kwargs)
+                result = self._run(state, *args, **kwargs)
             except Exception as error:
                 self._remember(state)
                 error.add_note(f"in template '{self._name}', made at {self._made_at}")
@@ -139,7 +164,7 @@ class Template:
             self._remember(state._replace(called=True, variables_made=True))
             return result
 
-    def _run(self, state: TemplateState, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+    def _run(self, state: TemplateState, *args: P.args, **kwargs: P.kwargs) -> R:
         call = innermost("A template")._call
         specs, before = call.store.specs, len(call.got)
         result = self._function(*args, **kwargs)
@@ -151,7 +176,7 @@ class Template:
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         """As a method: the instance is the function's first argument."""
-        return self if instance is None else functools.partial(self, instance)
+        return self if instance is None else MethodType(self, instance)
 
     def __repr__(self) -> str:
         return f"<Template '{self._name}' made at {self._made_at}>"

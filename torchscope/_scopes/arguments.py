@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypedDict, TypeVar
 
 import torch
+from torch import Tensor
 
 from .._variables.request import DeviceLike, Partitioner
 from .._variables.reuse import AUTO_REUSE, Reuse
@@ -14,7 +15,7 @@ from .._variables.spec import Constraint, Initializer, Regularizer
 from ..errors import ArgumentTypeError, ArgumentValueError
 
 T = TypeVar("T")
-Getter = Callable[..., Any]
+Getter = Callable[..., Tensor]  # or what it returns instead, which the caller of get_variable gets
 
 
 class VariableOptions(TypedDict, total=False):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Unpack
 
 import torch
+from torch import Tensor
 
 from .._torch import in_backward
 from .._variables.request import DeviceLike, Shape
@@ -24,7 +25,7 @@ def get_variable(
     dtype: torch.dtype | None = None,
     initializer: Initializer = None,
     **options: Unpack[VariableOptions],
-) -> Any:
+) -> Tensor:
     """The parameter of this name in the scopes that are open: returned, shared or created as they say.
 
     The rules are those of TensorFlow 1's ``tf.get_variable``, with each call of the module as a fresh graph: the first
@@ -107,7 +108,7 @@ def _get_slowly(
     dtype: torch.dtype | None,
     initializer: Initializer,
     options: VariableOptions,
-) -> Any:
+) -> Tensor:
     """All that is not an existing, undisputed variable: creation, getters, options and errors."""
     scope = innermost("get_variable()")
     refuse_unknown("get_variable", options, VariableOptions)
@@ -121,7 +122,7 @@ def get_buffer(
     dtype: torch.dtype | None = None,
     initializer: Initializer = None,
     **options: Unpack[BufferOptions],
-) -> Any:
+) -> Tensor:
     """The buffer of this name in the scopes that are open: state that no optimizer trains.
 
     Running means, counters and caches are buffers: same paths, same rules of reuse and same ``variables.<path>`` key
@@ -160,7 +161,7 @@ def get_local_variable(
     initializer: Initializer = None,
     *,
     device: DeviceLike | None = None,
-) -> Any:
+) -> Tensor:
     """A buffer that is not saved: :func:`get_buffer` with ``persistent=False`` (``tf.get_local_variable``).
 
     >>> from torchscope import ScopedModule, get_local_variable

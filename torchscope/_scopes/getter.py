@@ -36,7 +36,7 @@ def ask(
     initializer: Initializer,
     options: Mapping[str, Any],
     open_scope: VariableScope | None = None,
-) -> Any:
+) -> Tensor:
     """Answer ``get_variable`` or ``get_buffer`` in ``scope``: by the custom getters, if any, else by the store.
 
     ``open_scope`` is the innermost open one, where that is not ``scope``.
@@ -58,7 +58,8 @@ def ask(
     within = open_scope or scope
     top = NameEntry(None, within, within._call)  # operations of a getter are named from the top, as in TensorFlow
     try:
-        return checked("custom_getter", getter)(answer, path, **arguments)
+        made: Tensor = checked("custom_getter", getter)(answer, path, **arguments)
+        return made
     finally:
         NameExit(top, within._call)
 
@@ -137,7 +138,7 @@ def _refuse_string(path: str, initializer: Initializer) -> None:
 def compose(inner: Getter, outer: Getter) -> Getter:
     """The getter of a scope inside another one's: it is called first, and the other is what it may call."""
 
-    def both(getter: Getter, name: str, *args: Any, **kwargs: Any) -> Any:
+    def both(getter: Getter, name: str, *args: object, **kwargs: object) -> Tensor:
         return inner(functools.partial(outer, getter), name, *args, **kwargs)
 
     return both

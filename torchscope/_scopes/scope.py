@@ -225,7 +225,7 @@ class VariableScope:
         dtype: torch.dtype | None = None,
         initializer: Initializer = None,
         **options: Unpack[VariableOptions],
-    ) -> Any:
+    ) -> Tensor:
         """:func:`torchscope.get_variable` in this scope, open or not, for the call that is running."""
         current = innermost("VariableScope.get_variable()")
         refuse_unknown("VariableScope.get_variable", options, VariableOptions)
