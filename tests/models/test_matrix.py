@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
 
 from tests.models.pairs import BUFFERS, CHECKPOINTED, DEEP, IN_PARTS, MODULES, PAIRS, SHALLOWER, Inputs, Pair
+from tests.releases import limits
 from torchscope import NotBuiltError, ScopedModule, TracingError
 
 Use = Callable[[Pair], None]
@@ -28,6 +29,8 @@ pytestmark = [
     # torch's own, with modules written by hand too
     pytest.mark.filterwarnings("ignore:Full backward hook is firing"),
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
+    # torch.export.load, before torch 2.13
+    pytest.mark.filterwarnings("ignore:The given buffer is not writable"),
     # a strict export calls the thread's stack of scopes a side effect; see docs/pytorch.md
     pytest.mark.filterwarnings("ignore:While compiling, we found certain side effects"),
 ]
@@ -582,14 +585,30 @@ BEYOND_TORCH = {
     (CHECKPOINTED.name, "functional_call and grad"): "saved tensor hooks",
     (IN_PARTS.name, "torchao"): "Int8Tensor dispatch.*aten.cat",
 }
+if limits.VERSION < (2, 12):
+    BEYOND_TORCH |= {
+        (CHECKPOINTED.name, "jit.trace"): "_NoopSaveInputs",
+        (CHECKPOINTED.name, "jvp"): "You must implement the jvp function",
+        (CHECKPOINTED.name, "vmap"): "_NoopSaveInputs",
+        (CHECKPOINTED.name, "stack_module_state"): "_NoopSaveInputs",
+    }
 
 
 # The compiler's time grows with the depth; it compiles one tower of a hundred scopes.
 SLOW = {use for use in USES if use.startswith("compile") or use == "export, strict"} - {"compile, aot_eager"}
 CASES = [(SHALLOWER if pair is DEEP and use in SLOW else pair, use) for pair in PAIRS for use in USES]
+WHOLE = SLOW - {"compile of the training step"} | {"compile, aot_eager"}  # compiled without graph breaks
+NO_EXIT_STACK = limits.beyond_torch_before(2, 11, "contextlib.ExitStack is not traced")
 
 
-@pytest.mark.parametrize(("pair", "use"), CASES, ids=[f"{pair.name}-{use}" for pair, use in CASES])
+def marks_of(pair: Pair, use: str) -> list[pytest.MarkDecorator]:
+    return [NO_EXIT_STACK] if pair in (DEEP, SHALLOWER) and use in WHOLE else []
+
+
+@pytest.mark.parametrize(
+    ("pair", "use"),
+    [pytest.param(pair, use, marks=marks_of(pair, use), id=f"{pair.name}-{use}") for pair, use in CASES],
+)
 def test_a_scoped_model_does_what_the_same_written_by_hand_does(pair: Pair, use: str) -> None:
     refusal = BEYOND_TORCH.get((pair.name, use))
     if refusal is None:
@@ -622,6 +641,8 @@ TRACED: dict[str, Callable[[nn.Module, Inputs], Any]] = {
 def test_an_unbuilt_model_says_build_first_and_stays_unbuilt(pair: Pair, how: str) -> None:
     if (pair, how) == (CHECKPOINTED, "grad"):
         pytest.skip("torch.func.grad refuses checkpoints before a variable is asked for")
+    if (pair, how) == (CHECKPOINTED, "vmap") and limits.VERSION < (2, 12):
+        pytest.skip("so does vmap before torch 2.12")
     torch._dynamo.reset()
     model, x = pair.scoped(), pair.inputs()
     with warnings.catch_warnings():

@@ -12,6 +12,7 @@ from torch._higher_order_ops import map as map_op
 from torch._higher_order_ops import scan, while_loop
 from torch.nn.attention.flex_attention import flex_attention
 
+from tests.releases import limits
 from torchscope import ArgumentTypeError, NoActiveModuleError, ScopedModule, get_variable, variable_scope
 from torchscope.control_flow import branch
 
@@ -50,6 +51,8 @@ PLAIN: dict[Function, Function] = {
     mapped: lambda step, x: torch.stack([step(x), step(x + 1)]),
 }
 X = torch.tensor([1.0, 2.0, 3.0])
+# What torch itself has no gradient of, or a wrong one (see `test_torchs_scan...`).
+NOT_DIFFERENTIABLE = {looped} | ({scanned} if limits.VERSION < (2, 13) else set())
 
 
 class Child(ScopedModule):
@@ -126,13 +129,32 @@ def built(model: Any) -> Any:
 @pytest.mark.parametrize("operator", PLAIN, ids=lambda f: f.__name__)
 def test_a_scoped_module_may_be_called_in_a_branch(operator: Function) -> None:
     model = built(Parent(operator))
-    same(model, compiled(model), differentiable=operator is not looped)
+    same(model, compiled(model), differentiable=operator not in NOT_DIFFERENTIABLE)
 
 
 @pytest.mark.parametrize("operator", PLAIN, ids=lambda f: f.__name__)
 def test_a_branch_that_keeps_its_scope_may_get_variables(operator: Function) -> None:
     model = built(Gets(operator, branch))
-    same(model, compiled(model), differentiable=operator is not looped)
+    same(model, compiled(model), differentiable=operator not in NOT_DIFFERENTIABLE)
+
+
+@limits.beyond_torch_before(2, 13, "the gradient of what the function of a scan captures is wrong")
+def test_torchs_scan_has_the_gradient_of_what_its_function_captures() -> None:
+    weight = torch.tensor([0.5, 1.0, 2.0], requires_grad=True)
+
+    def model(scanning: Any) -> Tensor:
+        return scanning(lambda carry, x: (carry * weight + x, carry * 1), torch.zeros(3), torch.stack([X, X, X]))[
+            0
+        ].sum()
+
+    def plainly(step: Function, carry: Tensor, xs: Tensor) -> Any:
+        for x in xs:
+            carry, _ = step(carry, x)
+        return carry, None
+
+    (found,) = torch.autograd.grad(compiled(model)(scan), weight)
+    (expected,) = torch.autograd.grad(model(plainly), weight)
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -182,9 +204,11 @@ def test_building_through_an_operator_is_told_to_get_the_variables_before(before
         new = branch(lambda x: x * get_variable("new", [3]))
         return torch.cond(x.sum() > 0, new, lambda x: x - 1, (x,))
 
-    with pytest.raises(Exception, match=r"[Gg]et the variables? before") as told:
+    # Before torch 2.13, Dynamo asks the module for its parameters before anything else.
+    asks_first = limits.VERSION < (2, 13) and not before
+    with pytest.raises(Exception, match="never built" if asks_first else r"[Gg]et the variables? before") as told:
         ScopedModule(forward).build(X)
-    assert "torchscope.control_flow.branch" in str(told.value)
+    assert asks_first or "torchscope.control_flow.branch" in str(told.value)
 
 
 def test_a_branch_is_a_function() -> None:
@@ -205,7 +229,7 @@ def test_what_a_branch_does_not_wrap_still_must_not_change_anything() -> None:
 
             return torch.cond(x.sum() > 0, branch, lambda x: x, (x,))
 
-    with pytest.raises(Exception, match="[Ss]ide effect"):
+    with pytest.raises(Exception, match="[Ss]ide ?[Ee]ffect"):
         torch.compile(Counts(), backend="eager", fullgraph=True)(X)
 
 

@@ -28,6 +28,9 @@ pytest pytest-xdist hypothesis cramjam crc32c rich safetensors tqdm
 # Of the libraries that are loaded, those that every Linux has.
 OF_THE_SYSTEM = re.compile(r"(lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|z|util)|ld-linux.*|libcuda)\.so")
 
+# The names of C++, its runtime and Python.
+NOT_OF_CUDA = ("_Z", "__cxa", "__gxx", "_Unwind", "Py", "_Py")
+
 
 class Symbol(NamedTuple):
     """A function or variable of a library."""
@@ -98,9 +101,9 @@ def stand_in_for_cuda(site: Path) -> None:
         wanted |= elsewhere
         holder |= _holders(library)
     for symbol in wanted:
-        # What has no version may come from any of them. CUDA's interface is C: names of C++ are the system's.
+        # What has no version may come from any of them, if it is a name of CUDA's interface, which is C.
         holders = [holder[symbol.version]] if symbol.version in holder else [] if symbol.version else list(missing)
-        if symbol.name not in defined and not symbol.name.startswith(("_Z", "Py", "_Py")):
+        if symbol.name not in defined and not symbol.name.startswith(NOT_OF_CUDA):
             for name in filter(missing.__contains__, holders):
                 missing[name].add(symbol)
     for name, symbols in missing.items():
