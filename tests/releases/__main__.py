@@ -1,4 +1,4 @@
-"""Run the suite on other releases of torch and Python, each in an environment of its own.
+"""Run the suite on other releases of torch and Python, each in an environment of its own, away from the clone.
 
     python -m tests.releases 2.10.0/3.11 2.15.0/3.12 [--matrix] [--write docs/versions.md]
 
@@ -13,8 +13,10 @@ from __future__ import annotations
 import argparse
 import datetime
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -48,20 +50,46 @@ class Row(NamedTuple):
 def run(torch: str, python: str, suites: list[str]) -> list[Row]:
     """Run suites on a release, printing what they print."""
     today = datetime.date.today().isoformat()
+    release = f"torch {torch} on Python {python}"
     interpreter = find_python(python)
     if interpreter is None:
-        print(f"\n*** NOT RUN: torch {torch} on Python {python}, which is not on this machine ***\n", flush=True)
+        print(f"\n*** NOT RUN: {release}, which is not on this machine ***\n", flush=True)
         return [Row(torch, python, suite, "not run", today) for suite in suites]
     with tempfile.TemporaryDirectory() as folder:
-        interpreter = str(make(Path(folder) / "env", torch, interpreter))
-        return [Row(torch, python, suite, _result(interpreter, torch, python, suite), today) for suite in suites]
+        home = install(make(Path(folder) / "env", torch, interpreter), Path(folder))
+        interpreter = str(Path(folder) / "env" / "bin" / "python")
+        return [Row(torch, python, suite, _result(interpreter, home, release, suite), today) for suite in suites]
 
 
-def _result(interpreter: str, torch: str, python: str, suite: str) -> str:
+def install(interpreter: Path, folder: Path) -> Path:
+    """Install the wheel as users get it; what the sdist has beside the package is where its tests run."""
+    subprocess.run(["uv", "build", "-q", "-o", str(folder), str(ROOT)], check=True)
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    subprocess.run(["uv", "pip", "install", "-q", "--no-deps", "--python", str(interpreter), str(wheel)], check=True)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    home = folder / sdist.name.removesuffix(".tar.gz")
+    shutil.rmtree(home / "torchscope")
+    return home
+
+
+def _result(interpreter: str, home: Path, release: str, suite: str) -> str:
     """The last line of pytest."""
-    print(f"torch {torch} on Python {python}: {suite}", flush=True)
-    command = [interpreter, "-m", "pytest", "-q", "-n", "auto", "-p", "no:cacheprovider", "-rfEx", *SUITES[suite]]
-    done = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    print(f"{release}: {suite}", flush=True)
+    command = [
+        interpreter,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "auto",
+        "-p",
+        "no:cacheprovider",
+        "-rfEx",
+        "--pyargs",
+        *SUITES[suite],
+    ]
+    done = subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.stdout is not None
     lines = []
     for line in done.stdout:
