@@ -570,6 +570,8 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 
     _crc._crc32c.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "crc32c", None)
-    with pytest.raises(ImportError, match=r"package crc32c \(python -m pip install 'torch-variable-scope\[checkpoint\]'\)"):
+    with pytest.raises(
+        ImportError, match=r"package crc32c \(python -m pip install 'torch-variable-scope\[checkpoint\]'\)"
+    ):
         checkpoint.open(HERE / "objects.ckpt")
     _crc._crc32c.cache_clear()
