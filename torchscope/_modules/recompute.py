@@ -47,7 +47,8 @@ def checkpoint(function: Callable[..., Any], *args: object, **kwargs: Any) -> An
 
     Args:
         function: the function; it runs in the scope that is open here, now and again in backward.
-        *args, **kwargs: as torch's, ``use_reentrant`` among them.
+        *args: of the function.
+        **kwargs: of the function, and torch's own, ``use_reentrant`` among them.
 
     Raises:
         NoActiveModuleError: no module is running in this thread.

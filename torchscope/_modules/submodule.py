@@ -48,7 +48,8 @@ def get_module(name: str, factory: Callable[..., M], *args: object, **kwargs: ob
         factory: what makes the module, such as its class; called only where it is created, with gradients switched off,
             on the scope's or the module's device and, with a ``seed``, from the path's own random stream; and again,
             for the numbers, by ``reset_parameters``.
-        *args, **kwargs: given to the factory. A later get does not check them.
+        *args: given to the factory. A later get does not check them.
+        **kwargs: likewise.
 
     Returns:
         The module. With a dtype of the scope or the module, its floating parameters have that.

@@ -1,0 +1,25 @@
+"""The site: python -m sphinx -W -b html docs docs/_build."""
+
+import torchscope
+
+project = "torchscope"
+author = "The torchscope authors"
+copyright = "2026, the torchscope authors"
+version = release = torchscope.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "torchscope"
+html_static_path = ["_static"]
+html_theme_options = {"footer_icons": []}
+html_show_sphinx = False
+highlight_language = "default"
+pygments_style = "friendly"
+pygments_dark_style = "material"
+
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the signatures would be longer than the text; the docstrings give shapes and dtypes
+napoleon_google_docstring = True
+napoleon_use_rtype = False
