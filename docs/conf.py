@@ -1,5 +1,8 @@
 """The site: python -m sphinx -W -b html docs docs/_build."""
 
+from docutils import nodes
+from sphinx.application import Sphinx
+
 import torchscope
 
 project = "torchscope"
@@ -23,3 +26,15 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the signatures would be longer than the text; the docstrings give shapes and dtypes
 napoleon_google_docstring = True
 napoleon_use_rtype = False
+
+
+def color_sessions(app: Sphinx, document: nodes.document) -> None:
+    """Color what is typed at ``>>>``: Markdown has no way to say so of a block that is indented."""
+    for block in document.findall(nodes.literal_block):
+        if block.astext().startswith(">>>"):
+            block["language"] = "pycon"
+
+
+def setup(app: Sphinx) -> None:
+    """What Sphinx calls."""
+    app.connect("doctree-read", color_sessions)

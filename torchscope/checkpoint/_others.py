@@ -117,7 +117,7 @@ def torch_file(file: str) -> Found:
         if archive is not None:
             archive.check("data.pkl")  # the names and shapes, which are known at once
         with warnings.catch_warnings():  # where warnings are errors, it would take the place of what is said below
-            warnings.filterwarnings("ignore", "Validating sparse tensor invariants")
+            warnings.filterwarnings("ignore", "(Validating sparse tensor invariants|Sparse invariant checks)")
             held = torch.load(file, map_location="cpu", weights_only=True, mmap=archive is not None)
         opened = Opened(file)
     if not isinstance(held, Mapping):
