@@ -3,9 +3,9 @@
     python examples/image_filter.py [IMAGE1 IMAGE2] [--device cpu|cuda|auto] [--steps N] [--out PNG] [--graph DIR]
 
 Without images it takes the two photographs that scikit-learn ships. The filter learns, on both images at once, to take
-noise away, for 100 steps (some seconds); ``--steps 0`` leaves it untrained. It prints the variables, how often each was
-used, and the loss, and it saves a picture. With ``--graph DIR`` it saves the graph of one call too, for TensorBoard and
-as an SVG drawing.
+noise away, for 100 steps (ten seconds to a minute); ``--steps 0`` leaves it untrained. It prints the variables, how
+often each was used, and the loss, and it saves a picture. With ``--graph DIR`` it saves the graph of one call too, for
+TensorBoard and as an SVG drawing.
 
 Needs the extra ``examples``: python -m pip install -c constraints.txt -e '.[examples]'; ``--graph`` needs ``graphviz``
 and ``tensorboard`` too.
