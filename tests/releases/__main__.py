@@ -100,6 +100,11 @@ def _result(interpreter: str, home: Path, release: str, suite: str) -> str:
     return summary[1] if summary else f"did not run: exit code {done.returncode}"
 
 
+def went_wrong(result: str) -> bool:
+    """Whether a result is that of tests that failed, or did not run though there was a Python for them."""
+    return re.search(r"\d+ (failed|error)|did not run", result) is not None
+
+
 def put(page: str, rows: list[Row]) -> str:
     """The page with these rows in its table."""
     before, header, after = page.partition(HEADER)
@@ -131,7 +136,7 @@ def main() -> int:
     print("\n".join([HEADER, *map(str, rows)]))
     if args.write:
         args.write.write_text(put(args.write.read_text(), rows))
-    return 1 if any("failed" in row.result or "error" in row.result or "did not" in row.result for row in rows) else 0
+    return 1 if any(went_wrong(row.result) for row in rows) else 0
 
 
 if __name__ == "__main__":
