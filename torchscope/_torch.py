@@ -35,43 +35,28 @@ def _find(name: str, otherwise: R) -> R:
     return found
 
 
-def _no_id() -> int:
-    return -1
-
-
-def _nothing() -> object:
-    return None
-
-
-def _no() -> bool:
-    return False
-
-
-def _no_mode(key: object) -> object:
-    return None
-
-
-def _not_wrapped(tensor: Tensor) -> bool:
-    return False
+def _answering(answer: R) -> Callable[..., R]:
+    """A function that always gives this answer."""
+    return lambda *args: answer
 
 
 # Whether autograd runs a backward pass in this thread. Public hooks tell when one ends, and nothing that one runs.
 # Without it, a recompute that lost its scope is told as a get outside of all calls.
-_current_graph_task_id = _find("torch._C._current_graph_task_id", _no_id)
+_current_graph_task_id = _find("torch._C._current_graph_task_id", _answering(-1))
 
 # The mode of fake tensors, or of make_fx, that is active. Public is only that *some* Python mode is.
 # Without it, building under one is noticed at the first tensor (see `is_fake`) and not at the first line.
-_get_dispatch_mode = _find("torch._C._get_dispatch_mode", _no_mode)
+_get_dispatch_mode = _find("torch._C._get_dispatch_mode", _answering(None))
 _mode_keys = _find("torch._C._TorchDispatchModeKey", SimpleNamespace(FAKE=None, PROXY=None))
 
 # The stack of transforms of torch.func, and whether a tensor belongs to one. Nothing public tells.
 # Without them, a variable may be created inside vmap or grad, where torch itself refuses to keep it.
-_peek_interpreter_stack = _find("torch._C._functorch.peek_interpreter_stack", _nothing)
-is_functorch_wrapped_tensor = _find("torch._C._functorch.is_functorch_wrapped_tensor", _not_wrapped)
+_peek_interpreter_stack = _find("torch._C._functorch.peek_interpreter_stack", _answering(None))
+is_functorch_wrapped_tensor = _find("torch._C._functorch.is_functorch_wrapped_tensor", _answering(False))
 
 # Whether torch.fx.symbolic_trace runs. torch.compiler.is_exporting and the like do not cover it.
 # Without it, an initializer gets a proxy and fails.
-is_fx_symbolic_tracing = _find("torch.fx._symbolic_trace.is_fx_symbolic_tracing", _no)
+is_fx_symbolic_tracing = _find("torch.fx._symbolic_trace.is_fx_symbolic_tracing", _answering(False))
 
 
 class _Flag(Protocol):

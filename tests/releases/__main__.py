@@ -56,9 +56,9 @@ def run(torch: str, python: str, suites: list[str]) -> list[Row]:
         print(f"\n*** NOT RUN: {release}, which is not on this machine ***\n", flush=True)
         return [Row(torch, python, suite, "not run", today) for suite in suites]
     with tempfile.TemporaryDirectory() as folder:
-        home = install(make(Path(folder) / "env", torch, interpreter), Path(folder))
-        interpreter = str(Path(folder) / "env" / "bin" / "python")
-        return [Row(torch, python, suite, _result(interpreter, home, release, suite), today) for suite in suites]
+        made = make(Path(folder) / "env", torch, interpreter)
+        home = install(made, Path(folder))
+        return [Row(torch, python, suite, _result(made, home, release, suite), today) for suite in suites]
 
 
 def install(interpreter: Path, folder: Path) -> Path:
@@ -73,7 +73,7 @@ def install(interpreter: Path, folder: Path) -> Path:
     return home
 
 
-def _result(interpreter: str, home: Path, release: str, suite: str) -> str:
+def _result(interpreter: Path, home: Path, release: str, suite: str) -> str:
     """The last line of pytest."""
     print(f"{release}: {suite}", flush=True)
     command = [
