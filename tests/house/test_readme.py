@@ -42,8 +42,3 @@ def test_without_reuse_the_first_model_ends_in_the_error_that_readme_shows(tmp_p
     line = next(line for line in code.splitlines(keepends=True) if "scope.reuse_variables()" in line)
     done = run(tmp_path, code.replace(line, ""))
     assert done.stderr.endswith(indented_after("Without `scope.reuse_variables()`"))
-
-
-def test_everything_that_readme_links_to_is_there() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert (ROOT / target).exists(), target

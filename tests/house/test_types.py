@@ -1,4 +1,5 @@
-"""What users write passes their type checkers: the model of README, and one program that calls most functions.
+"""What users write passes their type checkers: README's model and a program that calls most functions, in the strict
+mode of mypy, and the code of every page.
 
 Run where mypy and pyright are installed (extra ``dev``).
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.house.pages import PAGES, program
 from tests.house.test_readme import ROOT, python_block
 
 PROGRAM = """
@@ -82,9 +84,13 @@ variable_scope("a", reuse="yes")
 make_template("f", lambda x: len(x))(1, 2, 3)
 """
 CACHE = ROOT / ".mypy_cache" / "users"
-CHECKERS = {
-    "mypy": [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(CACHE), "--no-pretty"],
-    "pyright": [sys.executable, "-m", "pyright"],
+MYPY = [sys.executable, "-m", "mypy", "--cache-dir", str(CACHE), "--no-pretty"]
+PYRIGHT = [sys.executable, "-m", "pyright"]
+CHECKERS = {"mypy": [*MYPY, "--strict"], "pyright": PYRIGHT}
+# The functions of pages have no annotations, and a page may define one twice.
+FOR_PAGES = {
+    "mypy": [*MYPY, "--check-untyped-defs", "--ignore-missing-imports", "--disable-error-code", "no-redef"],
+    "pyright": PYRIGHT,
 }
 
 
@@ -96,11 +102,35 @@ def test_what_users_write_passes_and_their_mistakes_are_found_where_they_stand(c
         (tmp_path / f"{name}.py").write_text(code)
     options = {"typeCheckingMode": "standard", "extraPaths": [str(ROOT)]}
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(options))
-    command = [*CHECKERS[checker], "readme.py", "program.py", "wrong.py"]
+    places, said = errors_of([*CHECKERS[checker], "readme.py", "program.py", "wrong.py"], tmp_path)
+    assert places == {("wrong", line) for line in range(4, 8)}, said
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_the_code_of_the_pages_passes(checker: str, tmp_path: Path) -> None:
+    if importlib.util.find_spec(checker) is None:
+        pytest.skip(f"{checker} is not installed (extra dev)")
+    names = [f"{page.stem.replace('-', '_')}.py" for page in PAGES]
+    for page, name in zip(PAGES, names, strict=True):
+        (tmp_path / name).write_text(program(page, with_errors=False))
+    options = {
+        "typeCheckingMode": "standard",
+        "extraPaths": [str(ROOT)],
+        "reportRedeclaration": False,
+        "reportPossiblyUnboundVariable": False,
+        "reportMissingImports": False,
+    }
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(options))
+    places, said = errors_of([*FOR_PAGES[checker], *names], tmp_path)
+    assert not places, said
+
+
+def errors_of(command: list[str], folder: Path) -> tuple[set[tuple[str, int]], str]:
+    """The files and lines in which a type checker finds errors, and all that it prints."""
     environment = {**os.environ, "MYPYPATH": str(ROOT)}
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     errors = [line for line in done.stdout.splitlines() if re.search(r"\.py:\d+(:\d+)?[: -]+error", line)]
     places = {(found[1], int(found[2])) for error in errors if (found := re.search(r"(\w+)\.py:(\d+)", error))}
-    assert places == {("wrong", line) for line in range(4, 8)}, done.stdout + done.stderr
+    return places, done.stdout + done.stderr

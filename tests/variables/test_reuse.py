@@ -28,7 +28,7 @@ from torchscope import (
 )
 from torchscope._variables.reuse import Reuse, Verdict, verdict
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
 REUSE: dict[str, tuple[Reuse, ...]] = {
     "`False` / `None`": (False, None),
     "`True`": (True,),
@@ -44,13 +44,15 @@ WORDS = {
 }
 
 
-def readme_table() -> list[tuple[str, list[str]]]:
-    rows = re.findall(r"^\| (`[^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", README[README.index("| reuse |") :], re.M)
+def table(page: str) -> list[tuple[str, list[str]]]:
+    text = (ROOT / page).read_text()
+    rows = re.findall(r"^\| (`[^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", text[text.index("| reuse |") :], re.M)
     return [(head, cells) for head, *cells in rows[:3]]
 
 
-def test_the_rule_is_readmes_table() -> None:
-    rows = readme_table()
+@pytest.mark.parametrize("page", ["README.md", "docs/idea.md"])
+def test_the_rule_is_the_table_of_the_pages(page: str) -> None:
+    rows = table(page)
     assert [head for head, _ in rows] == list(REUSE)
     for head, cells in rows:
         for reuse, (cell, (got, exists)) in itertools.product(REUSE[head], zip(cells, PLACES, strict=True)):
