@@ -57,7 +57,12 @@ TESTS = {
         "tests/modules",
     ],
     "torchscope/_modules": ["tests/modules", "tests/variables", "tests/models/test_stress.py"],
-    "torchscope/checkpoint": ["tests/checkpoint", "tests/cli"],
+    "torchscope/checkpoint": [
+        "tests/checkpoint/test_load.py",
+        "tests/checkpoint/test_open.py",
+        "tests/cli",
+        "tests/checkpoint",
+    ],
 }
 
 
