@@ -38,7 +38,7 @@ FLOORS = {
     resetting collections partition
     """,
     "_scopes": """
-    arguments settings call stack naming getter scope variable_scope get_variable name_scope
+    arguments settings history call stack naming getter scope variable_scope get_variable name_scope
     """,
     "_modules": "unkept building entry snapshot scoped_module submodule template recompute control_flow",
     # What stands on the floors.
@@ -67,7 +67,7 @@ CATALOGUES = ("errors", "initializers")  # each a list of like things; they may 
 MOST_LINES = {"a file": 400, "a class": 200, "a function": 40}  # docstrings not counted
 # Lines with `Any` in the library. Each is there because torch or the objects of users are of any type. Lower it when
 # there are fewer.
-LINES_WITH_ANY = 68
+LINES_WITH_ANY = 67
 
 
 def source(module: str) -> str:

@@ -16,10 +16,18 @@ from torchscope import ScopedModule, get_variable, variable_scope
 
 LIBRARY = str(Path(torchscope.__file__).parent)
 
-BEGIN = ["ScopedModule.forward", "run", "Call.__init__", "open_base", "push", "ScopedModule.forward"]
+BEGIN = [
+    "ScopedModule.forward",
+    "run",
+    "Call.__init__",
+    "History.__init__",
+    "open_base",
+    "push",
+    "ScopedModule.forward",
+]
 END = ["pop", "Call.end"]
-ENTER = ["variable_scope.__init__", "variable_scope.__enter__"]
-EXIT = ["variable_scope.__exit__"]
+ENTER = ["variable_scope", "ScopeManager.__enter__"]
+EXIT = ["ScopeManager.__exit__"]
 GET = ["get_variable"]
 
 
@@ -36,17 +44,9 @@ def nested(x: Tensor) -> None:
         get_variable("kernel", [4, 4])
 
 
-def again(x: Tensor) -> None:
-    scope = variable_scope("a")
-    for name in "bc":
-        with scope:
-            get_variable(name, [4, 4])
-
-
 FORWARDS: dict[Callable[[Tensor], None], list[str]] = {
     gets: GET * 3,
     nested: [*ENTER * 2, *GET, *EXIT * 2, *ENTER, *GET, *EXIT],
-    again: [ENTER[0], *[ENTER[1], *GET, *EXIT] * 2],
 }
 
 
@@ -72,7 +72,8 @@ def called(function: Callable[[], object]) -> list[str]:
 def test_a_built_model_enters_and_gets_without_a_detour(forward: Callable[[Tensor], None]) -> None:
     x = torch.ones(4)
     model = ScopedModule(forward).build(x)
-    model(x)
+    model(x)  # grows the tree of paths
+    model(x)  # is held against what the one before did
     assert called(lambda: model(x)) == [*BEGIN, *FORWARDS[forward], *END]
 
 
@@ -85,4 +86,31 @@ def test_a_variable_is_shared_without_a_detour() -> None:
             return called(lambda: (get_variable("kernel", [4, 4]), get_variable("kernel")))
 
     x = torch.ones(4)
-    assert ScopedModule(forward).build(x)(x) == GET * 2
+    model = ScopedModule(forward).build(x)
+    model(x), model(x)
+    assert model(x) == [*GET, "_may_get", "History.has_got", "Plan.position"] * 2
+
+
+@pytest.mark.no_cover
+def test_a_call_that_differs_from_the_last_one_notes_what_it_does_and_no_more() -> None:
+    def forward(x: Tensor, names: str) -> None:
+        for name in names:
+            with variable_scope(name):
+                get_variable("kernel", [4, 4])
+
+    x = torch.ones(4)
+    model = ScopedModule(forward).build(x, "abc")
+    model(x, "abc")
+    noted = ["History.note"]
+    entered, got = [*ENTER, *noted], [*GET, "_may_get", "History.has_got", *noted]
+    first = [*ENTER, *noted, "History.keep_own_notes", "History.keep_own_notes.<locals>.<dictcomp>", *got, *EXIT]
+    called(lambda: model(x, "abc"))
+    assert [name for name in called(lambda: model(x, "cba")) if "comp>" not in name] == [
+        *BEGIN,
+        *(name for name in first if "comp>" not in name),
+        *[*entered, *got, *EXIT] * 2,
+        "_remember",
+        "History.as_plan",
+        "Plan.__init__",
+        *END,
+    ]

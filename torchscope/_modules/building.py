@@ -30,6 +30,7 @@ def start(call: Call, *, sets_built: bool) -> None:
     if tracer() is not None:
         return
     building = Building(sets_built=sets_built, part_of=_call_around(call), modes=modes())
+    call.keep_own_notes()
     call.building = building  # from here on, who fails rolls back
     if sets_built and building.part_of is None:
         building.watch = Watch(call)
@@ -63,7 +64,7 @@ def finish(call: Call) -> None:
         outer = None if around is None else around.building
         if call in store.building_calls:
             store.building_calls.remove(call)
-        order = {**building.order, **call.got}
+        order = {**building.order, **call.keep_own_notes()}
         if around is not None and outer is not None and around.store is store:
             outer.order.update(order)
         else:
@@ -91,7 +92,7 @@ def _own_what_was_got(call: Call) -> None:
     """The call is complete: what it got stays, also if another call that is still running made it and fails."""
     for other in call.store.building_calls:
         if other.building is not None:
-            other.building.kept.append((call.store, call.got))
+            other.building.kept.append((call.store, call.keep_own_notes()))
 
 
 def roll_back(call: Call) -> None:
@@ -132,7 +133,7 @@ def _roll_back_one(call: Call, building: Building, undo: Undo) -> None:
     with store.lock:
         if any(store is of and path in got for of, got in building.kept):
             return
-        heirs = [other for other in store.building_calls if other is not call and path in other.got]
+        heirs = [other for other in store.building_calls if other is not call and path in other.keep_own_notes()]
         if heirs and heirs[0].building is not None:
             heirs[0].building.undo.append(undo)
         else:

@@ -26,6 +26,7 @@ from .._scopes.stack import (
 )
 from .._torch import compiled_from
 from .._variables.initialize import back_to
+from .._variables.path_tree import OUTSIDE
 from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ScopeNestingError
 from . import building
@@ -56,7 +57,7 @@ def run(
     In the first call of a ``@scoped`` method, variables below default names are held against the code that made them.
     """
     store = cast(VariableStore, root._modules["variables"])
-    call = Call(root, store, outer)
+    call = Call(root, store, outer, function)
     try:
         if not store.settled:
             building.start(call, sets_built=True)
@@ -70,6 +71,8 @@ def run(
         is_innermost = thread.stack.call is call
         if not is_innermost or call.scope is not base or call.building is not None or call.collected is not None:
             _close(call, base)
+        elif call.got is not None and not call.traced:
+            _remember(call, function)
         return result
     except BaseException:
         if call.building is not None:
@@ -81,6 +84,13 @@ def run(
         except BaseException:  # an interrupt: it must not keep the caller from getting its scope back
             pop(call)
             raise
+
+
+def _remember(call: Call, function: object) -> None:
+    """Let the next call of the same function be held against what happened in this one."""
+    plan = call.as_plan(len(call.store.specs))
+    if plan is not None:
+        call.store.entered[function] = plan
 
 
 def _close(call: Call, base: VariableScope) -> None:
@@ -190,7 +200,6 @@ def scoped(method: F) -> F:
     """
 
     refuse_late(method, "Mark a method that returns its result")
-    name = method.__qualname__
 
     @functools.wraps(method)
     def entry(self: Root, *args: Any, **kwargs: Any) -> Any:
@@ -199,12 +208,12 @@ def scoped(method: F) -> F:
         outer = thread.stack.call
         if outer is not None and running(self) is not None:
             return method(self, *args, **kwargs)
-        if is_dynamo_compiling() or name in self.variables.entered:
+        if is_dynamo_compiling() or method in self.variables.entered:
             return run(self, outer, method, args, kwargs)
         try:
             return run(self, outer, method, args, kwargs, is_first=True)
         finally:
-            self.variables.entered.add(name)
+            self.variables.entered.setdefault(method, None)
 
     return cast(F, entry)
 
@@ -224,7 +233,8 @@ class AsDefault:
         call.task = running_task()
         try:
             building.start(call, sets_built=False)
-            call.careful = call.careful or call.task is not None
+            if call.task is not None:
+                call.tree = OUTSIDE  # others may find it: each scope is looked at
             self._open.append(open_base(call))
         except BaseException:  # an interrupt: __exit__ will not be called
             if call.building is not None:

@@ -18,9 +18,8 @@ class Snapshot:
 
     def __init__(self, scope: VariableScope) -> None:
         call = scope._call
-        assert call.last is not None  # the call is running
-        self.moment = Moment(call, scope, call.last, len(call.got))
-        self.reuse, self.settings = scope._reuse, scope._settings
+        self.moment = Moment(call, scope, call.at)
+        self.settings = scope._settings
         self.default_names = {} if call.default_names is None else call.default_names.given.copy()
         self.parts = (call.parts or {}).copy()
         self.templates = (call.templates or {}).copy()
@@ -39,8 +38,8 @@ class Resumed:
     def __init__(self, snapshot: Snapshot, may_create: bool) -> None:
         moment = snapshot.moment
         before = moment.call
-        self._call = call = Call(before.root, before.store, thread.stack.call, moment)
-        call.got = dict.fromkeys(list(before.got)[: moment.got], True)
+        self._call = call = Call(before.root, before.store, thread.stack.call, moment=moment)
+        call.got = dict.fromkeys(before.got_before(moment.at), True)
         call.parts, call.templates = snapshot.parts.copy(), snapshot.templates.copy()
         call.default_names = DefaultNames()
         call.default_names.given = snapshot.default_names.copy()
@@ -53,9 +52,8 @@ class Resumed:
             building.start(call, sets_built=False)
         base = open_base(call)
         assert call.tree is not None
+        base._settings = snapshot.settings
         place(base, call.tree, "", snapshot.moment.scope.name)
-        base._reuse, base._settings = snapshot.reuse, snapshot.settings
-        base._got_before = snapshot.moment.got
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -83,14 +83,15 @@ def _answer(scope: VariableScope, path: str, factory: Callable[..., M], args: Ar
     if spec is not None:
         raise VariableKindError.of(path, "module", spec.kind, spec.made_at)
     module, made_at = store._modules.get(path), store.module_made_at.get(path)
-    got = path in call.got
-    if store.is_new(call, path, scope._reuse, got=got, exists=module is not None, made_at=made_at):
+    got = call.has_got(path)
+    if store.is_new(call, path, scope._settings.reuse, got=got, exists=module is not None, made_at=made_at):
         module = _create(scope, path, _maker(scope, factory, args, kwargs))
     else:
         compare(store, call, path, made_at)
     if path not in store.makers and tracer() is None:
         store.makers[path] = _maker(scope, factory, args, kwargs)
-    call.got[path] = True
+    if not got:
+        call.note(path)
     return module  # type: ignore[return-value]  # it was made by this factory
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import MethodType
@@ -166,10 +165,10 @@ class Template(Generic[P, R]):
 
     def _run(self, state: TemplateState, *args: P.args, **kwargs: P.kwargs) -> R:
         call = innermost("A template")._call
-        specs, before = call.store.specs, len(call.got)
+        specs, before = call.store.specs, call.at
         result = self._function(*args, **kwargs)
         if state.variables_made:  # TensorFlow's check counts trainable variables only
-            for path in itertools.islice(call.got, before, None):
+            for path in call.got_since(before):
                 if path in specs and specs[path].trainable:
                     raise VariableNotFoundError.of_template(path, call.store.owner, self._name)
         return result

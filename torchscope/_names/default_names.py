@@ -1,14 +1,14 @@
 """Default names of scopes: ``conv``, ``conv_1``, ... unique among the scopes opened in the parent.
 
-Nothing is counted when a scope is entered: what was opened and closed is read off the chain of events when a default
+Nothing is counted when a scope is entered: what was opened and closed is read off the events of the call when a default
 name is asked for. What was read once is kept, so naming n scopes takes about n steps.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from .events import Entered, Event, NameEntry, NameExit, Opener
+from .events import BASE, Entry, Events, Left, NameEntry, outer_prefix
 
 
 class DefaultNames:
@@ -27,41 +27,49 @@ class DefaultNames:
     __slots__ = ("_children", "by_path", "counts", "given")
 
     def __init__(self) -> None:
-        self.given: dict[Opener, str] = {}
+        self.given: dict[object, str] = {}
         self.by_path = False
         self.counts: Counts | None = None
-        self._children: dict[Entered, Children] = {}
+        self._children: dict[int, Children] = {}
 
-    def unique(self, last: Event, current: Entered, default_name: str) -> str:
-        """``default_name``, with an index if needed, to be opened in ``current``; ``last`` was entered last."""
+    def unique(self, events: Events, end: int, scope: int, prefix: str, default_name: str) -> str:
+        """``default_name``, with an index if needed, to be opened in a scope.
+
+        Args:
+            events, end: the events of the call, and how many there are.
+            scope, prefix: where the scope was entered, and the prefix of its path.
+            default_name: the name.
+        """
         if self.counts is not None:
-            return self.counts.unique(last, current, default_name)
-        children = self._children.get(current)
+            return self.counts.unique(events, end, scope, prefix, default_name)
+        children = self._children.get(scope)
         if children is None:
-            children = self._children[current] = Children(current)
-        return children.unique(last, default_name)
+            children = self._children[scope] = Children(scope, prefix)
+        return children.unique(events, end, default_name)
 
 
 class Children:
     """The names of the scopes that were opened in one scope since that was entered, as far as they were read."""
 
-    __slots__ = ("_free", "_read", "_scope")
+    __slots__ = ("_free", "_prefix", "_read")
 
-    def __init__(self, scope: Entered) -> None:
-        self._scope = scope
-        self._read: Event | None = scope  # the last entry that is among the names already
+    def __init__(self, scope: int, prefix: str) -> None:
+        self._prefix = prefix
+        self._read = scope + 1  # how many events are among the names already
         self._free: dict[str, int] = {}  # name -> where to look for a free index
 
-    def unique(self, last: Event, default_name: str) -> str:
-        """``default_name``, with an index if needed; ``last`` was entered last."""
-        scope, free = self._scope, self._free
-        start = len(scope._prefix)
-        event: Event | None = last
-        while event is not self._read and event is not None:
-            if event._parent is scope:
-                free.setdefault(event._prefix[start:-1], 1)
-            event = event._previous
-        self._read = last
+    def unique(self, events: Events, end: int, default_name: str) -> str:
+        """``default_name``, with an index if needed."""
+        prefix, free = self._prefix, self._free
+        start = len(prefix)
+        for position in range(self._read, end):
+            event = events[position]
+            if event is None or isinstance(event, (str, NameEntry, Left)):
+                continue
+            opened = event.prefix
+            if opened.find("/", start) == len(opened) - 1 and opened.startswith(prefix):
+                free.setdefault(opened[start:-1], 1)
+        self._read = end
         if default_name not in free:
             return default_name
         index = free[default_name]
@@ -82,6 +90,15 @@ class _Node:
         self.children: dict[str, _Node] = {}
 
 
+class _Open(NamedTuple):
+    """A scope that is open where the reading is."""
+
+    entered_at: int
+    prefix: str
+    is_object: bool
+    mark: int  # the length of the journal when it was entered
+
+
 class Counts:
     """How often a scope was opened at each path of a call: what counts once one was opened by a path or as an object.
 
@@ -89,16 +106,16 @@ class Counts:
     that was entered as a ``VariableScope`` object does not forget on leaving; it rolls back to the counts of before.
     """
 
-    def __init__(self, base: Entered) -> None:
+    def __init__(self) -> None:
         self._tree = _Node()
-        self._read: Event | None = base  # the last entry that is counted already
-        self._open: list[tuple[Entered, int]] = [(base, 0)]  # with the length of the journal when it was entered
+        self._read = 0  # how many events are counted already
+        self._open = [_Open(BASE, "", False, 0)]
         self._journal: list[tuple[_Node, Literal["count", "free", "children"], object]] = []
 
-    def unique(self, last: Event, current: Entered, default_name: str) -> str:
-        """``default_name``, with an index if needed, to be opened in ``current``; ``last`` was entered last."""
-        self._read_up_to(last, current)
-        parent = self._node(current._prefix)
+    def unique(self, events: Events, end: int, scope: int, prefix: str, default_name: str) -> str:
+        """``default_name``, with an index if needed, to be opened in a scope."""
+        self._read_up_to(events, end, scope)
+        parent = self._node(prefix)
         name, node = default_name, self._find(parent, default_name)
         if node is None or not node.count:
             return name
@@ -110,43 +127,54 @@ class Counts:
         self._set(first, "free", index - 1)
         return name
 
-    def go_on(self, last: Event, current: Entered, base: Entered) -> None:
-        """Take the counts of the moment when ``last`` had been entered and ``current`` was open; count on in ``base``.
+    def go_on(self, events: Events, end: int, scope: int, prefix: str) -> None:
+        """Take the counts after ``end`` events, in a scope that was open then, and count on in another call.
 
         It is how the recompute of a checkpointed function goes on from the forward pass.
         """
-        self._read_up_to(last, current)
+        self._read_up_to(events, end, scope)
         self._journal.clear()
-        self._open = [(base, 0)]
-        self._read = base
+        self._open = [_Open(BASE, prefix, False, 0)]
+        self._read = 0
 
-    def _read_up_to(self, last: Event, current: Entered) -> None:
-        unread: list[Entered] = []
-        event: Event | None = last
-        while event is not self._read and event is not None:
-            if not isinstance(event, (NameEntry, NameExit)):
-                unread.append(event)
-            event = event._previous
-        for entry in reversed(unread):
-            self._close_down_to(entry._parent)
-            node = self._node(entry._prefix)
+    def _read_up_to(self, events: Events, end: int, scope: int) -> None:
+        for position in range(self._read, end):
+            event = events[position]
+            if event is None or isinstance(event, (str, NameEntry)):
+                continue
+            if isinstance(event, Left):
+                if any(opened.entered_at == event.entered_at for opened in self._open):
+                    self._close_down_to(event.entered_at)
+                    self._close()
+                continue
+            prefix = event.prefix
+            self._close_down_to_path(event.outer if isinstance(event, Entry) else outer_prefix(prefix))
+            node = self._node(prefix)
             self._set(node, "count", node.count + 1)
-            self._open.append((entry, len(self._journal)))
-        self._read = last
-        self._close_down_to(current)
+            is_object = isinstance(event, Entry) and event.is_object
+            self._open.append(_Open(position, prefix, is_object, len(self._journal)))
+        self._read = end
+        self._close_down_to(scope)
 
-    def _close_down_to(self, scope: Entered | None) -> None:
-        while len(self._open) > 1 and self._open[-1][0] is not scope:
-            entry, mark = self._open.pop()
-            if _of_object(entry):
-                while len(self._journal) > mark:
-                    node, attribute, value = self._journal.pop()
-                    setattr(node, attribute, value)
-            elif entry._prefix:
-                self._set(self._node(entry._prefix), "children", {})
+    def _close_down_to_path(self, prefix: str) -> None:
+        while len(self._open) > 1 and self._open[-1].prefix != prefix:
+            self._close()
+
+    def _close_down_to(self, entered_at: int) -> None:
+        while len(self._open) > 1 and self._open[-1].entered_at != entered_at:
+            self._close()
+
+    def _close(self) -> None:
+        left = self._open.pop()
+        if left.is_object:
+            while len(self._journal) > left.mark:
+                node, attribute, value = self._journal.pop()
+                setattr(node, attribute, value)
+        elif left.prefix:
+            self._set(self._node(left.prefix), "children", {})
 
     def _set(self, node: _Node, attribute: Literal["count", "free", "children"], value: object) -> None:
-        if any(_of_object(entry) for entry, _ in self._open[1:]):
+        if any(opened.is_object for opened in self._open[1:]):
             self._journal.append((node, attribute, getattr(node, attribute)))
         setattr(node, attribute, value)
 
@@ -162,8 +190,3 @@ class Counts:
         for segment in name.split("/"):
             found = found.children.get(segment) if found else None
         return found
-
-
-def _of_object(entry: Entered) -> bool:
-    opening = entry._opened_by
-    return opening is not None and opening.scope_object is not None

@@ -1,102 +1,106 @@
-"""The events of a call as a chain: entries of scopes, and entries and exits of name scopes.
+"""What happened in a call, in order: scopes that were entered, variables that were got, name scopes.
 
-The exit of a variable scope is no event. An event whose ``_parent`` is a scope P tells that all that was opened inside
-P before it is closed. Entering a scope appends itself to the chain and counts nothing; who needs a name reads the chain
-from where it stopped reading the last time, and most models never do.
+In plain words: entering a scope and getting a variable each note one event and count nothing. Who needs a name reads
+the events from where it stopped reading the last time, and most models never do.
+
+An event is one of these:
+
+- a string: the path of a variable that was got for the first time in the call;
+- a :class:`Place`: a scope that was entered by the last part of its path. It is the node of the tree of paths, so that
+  nothing has to be made for it;
+- an :class:`Entry`: a scope that was entered in any other way;
+- a :class:`NameEntry`: a ``name_scope`` that was entered;
+- a :class:`Left`: the end of one of the last two.
+
+That a scope which was opened by its name was left is no event. It shows where the next one is entered: a scope lies
+right below the innermost open one that has the path above it. A scope that opened another one's path, or the root's,
+could be mistaken for that one: so its end is an event.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+BASE = -1
+"""Stands for the position of the scope at the bottom of a call, which is no event."""
 
 
-class Opener(Protocol):
-    """How a scope was asked for."""
-
-    @property
-    def scope_object(self) -> Entered | None:
-        """The scope object that it was given, if it was given one and not a name."""
-
-    @property
-    def own_name(self) -> str:
-        """The name that the scope adds to the names of operations, without those around it."""
+class Place(Protocol):
+    """A path that a scope was entered at by the last part of it."""
 
     @property
-    def opens_name_scope(self) -> bool:
-        """Whether it opens a scope for the names of operations too."""
+    def prefix(self) -> str:
+        """``"a/b/"``."""
 
 
-class Entered(Protocol):
-    """A variable scope as it was entered."""
-
-    @property
-    def _prefix(self) -> str:
-        """``""`` or ``"a/b/"``."""
-
-    @property
-    def _parent(self) -> Entered | None:
-        """The scope that was open around it."""
-
-    @property
-    def _previous(self) -> Event | None:
-        """The event before it in the call."""
-
-    @property
-    def _got_before(self) -> int:
-        """How many variables the call had got before."""
-
-    @property
-    def _opened_by(self) -> Opener | None:
-        """What opened it; ``None`` for the scope at the bottom of a call."""
-
-    @property
-    def _known_name_scope(self) -> str | None:
-        """Its original name scope, if that was asked for already."""
+class Kept(Protocol):
+    """A scope object of another call."""
 
     @property
     def original_name_scope(self) -> str:
         """The name scope that was opened with it when it was first entered, with a trailing slash."""
 
 
-class Order(Protocol):
-    """A call, as far as the order of what happened in it goes."""
+class Entry(NamedTuple):
+    """A scope that was entered by a default name, by several names at once, as an object, with options, or again.
 
-    got: dict[str, bool]  # the paths, in the order of getting
-    last: Event | None
+    A tuple: entries of two calls that say the same are equal.
 
+    Attributes:
+        prefix: of its path, ``"a/b/"``; ``""`` of the root.
+        outer: the prefix of the scope around it.
+        own_name: what it adds to the names of operations; ``""``: nothing.
+        opens_name_scope: whether it opens a scope for the names of operations too.
+        by_default_name: whether ``own_name`` is a default name.
+        is_object: whether it was entered as a scope object, at its own path.
+        again: whose original name scope it has: the position where the same manager, or the scope object, was entered
+            in this call; the scope object, of another call; or that name scope itself. ``None``: its own.
+    """
 
-class NameEntry:
-    """A ``name_scope`` as it was entered, within the variable scope that was open."""
+    prefix: str
+    outer: str
+    own_name: str
+    opens_name_scope: bool = True
+    by_default_name: bool = False
+    is_object: bool = False
+    again: int | str | Kept | None = None
 
-    __slots__ = ("_got_before", "_previous", "asked", "manager", "within")
-
-    _parent = None  # it opened no variable scope
-    _previous: Event | None
-    _got_before: int
-
-    def __init__(self, asked: str | None, within: Entered, call: Order, manager: object = None) -> None:
-        self.asked, self.within, self.manager = asked, within, manager
-        _append(self, call)
-
-
-class NameExit:
-    """The end of a ``name_scope``."""
-
-    __slots__ = ("_got_before", "_previous", "entry")
-
-    _parent = None
-    _previous: Event | None
-    _got_before: int
-
-    def __init__(self, entry: NameEntry, call: Order) -> None:
-        self.entry = entry
-        _append(self, call)
+    @property
+    def ends_by_event(self) -> bool:
+        """Whether it could be mistaken for another scope, of the path that it has: its end is an event."""
+        return self.is_object or self.prefix == self.outer
 
 
-def _append(event: NameEntry | NameExit, call: Order) -> None:
-    event._previous, event._got_before = call.last, len(call.got)
-    if call.last is not None:  # a call that another thread has left takes no more events
-        call.last = event
+class NameEntry(NamedTuple):
+    """A ``name_scope`` that was entered: the name that was asked for, and where the open variable scope was entered."""
+
+    asked: str | None
+    within: int
 
 
-Event = Entered | NameEntry | NameExit
+class Left(NamedTuple):
+    """The end of what was entered at a position."""
+
+    entered_at: int
+
+
+Event = str | Place | Entry | NameEntry | Left
+Events = Sequence[Event | None]
+
+
+def outer_prefix(prefix: str) -> str:
+    """The prefix of the path above: ``"a/"`` of ``"a/b/"``."""
+    return prefix[: prefix.rfind("/", 0, -1) + 1]
+
+
+def innermost_name_entry(events: Events, end: int, scope: int) -> int | None:
+    """Where the innermost open name scope was entered, of those in the variable scope that was entered at ``scope``."""
+    left = set()
+    for position in range(end - 1, scope, -1):
+        event = events[position]
+        if isinstance(event, Left):
+            left.add(event.entered_at)
+        elif isinstance(event, NameEntry) and event.within == scope and position not in left:
+            return position
+    return None

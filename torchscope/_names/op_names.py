@@ -1,4 +1,4 @@
-"""Names of operations, as TensorFlow 1 gives them: worked out from the chain of events, only when asked.
+"""Names of operations, as TensorFlow 1 gives them: worked out from the events of the call, only when asked.
 
 In plain words: an operation, a scope and a variable of one call share one space of names, in which case does not count.
 Whoever comes second to a name gets ``_1``.
@@ -6,45 +6,56 @@ Whoever comes second to a name gets ``_1``.
 
 from __future__ import annotations
 
-import itertools
+from typing import NamedTuple
 
-from .events import Entered, Event, NameEntry, NameExit, Opener
+from .events import BASE, Entry, Event, Events, Left, NameEntry, Place, outer_prefix
 from .paths import join, prefix_of
+
+
+class _Open(NamedTuple):
+    """A scope or name scope that is open where the reading is."""
+
+    entered_at: int
+    within: int  # where the innermost variable scope was entered, which may be this one
+    prefix: str  # of that one's path
+    name: str  # the name scope, without a trailing slash
 
 
 class OpNames:
     """The names of one call, as far as they were worked out."""
 
-    def __init__(self, base: Entered, got: dict[str, bool]) -> None:
-        self._got = got
-        self._read: Event | None = base
-        self._variables_read = 0
+    def __init__(self) -> None:
+        self._read = 0  # how many events were read
         self._taken: dict[str, int] = {}
-        self._open: list[tuple[Entered | NameEntry, str]] = [(base, "")]
-        self._original: dict[Entered | Opener, str] = {base: ""}  # its original name scope, with the slash
+        self._open = [_Open(BASE, BASE, "", "")]
+        self._original: dict[int, str] = {BASE: ""}  # where a scope was entered -> its original name scope
 
-    def current(self, last: Event, scope: Entered) -> str:
-        """The name scope that is open in ``scope``, without a trailing slash; ``last`` was entered last."""
-        self.read(last)
-        self._read_variables(len(self._got))
+    def current(self, events: Events, end: int, scope: int) -> str:
+        """The name scope that is open in a scope, without a trailing slash.
+
+        Args:
+            events, end: the events of the call, and how many there are.
+            scope: where the scope was entered.
+        """
+        self.read(events, end)
         self._close_down_to(scope)
-        return self._open[-1][1]
+        return self._open[-1].name
 
-    def go_on(self, last: Event, scope: Entered, base: Entered) -> None:
-        """Take the names of the moment when ``last`` had been entered and ``scope`` was open; go on in ``base``.
+    def go_on(self, events: Events, end: int, scope: int, prefix: str) -> None:
+        """Take the names after ``end`` events, in a scope that was open then, and go on in another call.
 
         It is how the recompute of a checkpointed function goes on from the forward pass.
         """
-        name = self.current(last, scope)
-        self._original[base] = self.original(scope)
-        self._open = [(base, name)]
-        self._read = base
+        name = self.current(events, end, scope)
+        self._original = {BASE: self.original(scope)}
+        self._open = [_Open(BASE, BASE, prefix, name)]
+        self._read = 0
 
-    def operation(self, last: Event, scope: Entered, name: str) -> str:
-        """Take a name for an operation that runs in ``scope``."""
-        return self.unique(join(self.current(last, scope), name))
+    def operation(self, events: Events, end: int, scope: int, name: str) -> str:
+        """Take a name for an operation that runs in a scope."""
+        return self.unique(join(self.current(events, end, scope), name))
 
-    def original(self, scope: Entered) -> str:
+    def original(self, scope: int) -> str:
         """The name scope that a variable scope opened when it was first entered, with a trailing slash."""
         return self._original[scope]
 
@@ -62,67 +73,62 @@ class OpNames:
             self._taken[f"{key}_{index}"] = 1
         return f"{name}_{index}"
 
-    def read(self, last: Event) -> None:
-        """Work out the names of all that came up to ``last``."""
-        unread: list[Event] = []
-        reached: Event | None = last
-        while reached is not self._read and reached is not None:
-            unread.append(reached)
-            reached = reached._previous
-        for event in reversed(unread):
-            self._read_variables(event._got_before)
-            if isinstance(event, NameEntry):
-                self._close_down_to(event.within)
-                self._open.append((event, self._name_of(event.asked)))
-            elif isinstance(event, NameExit):
-                self._leave(event.entry)
-            else:
-                self._enter(event)
-            self._read = event
+    def read(self, events: Events, end: int) -> None:
+        """Work out the names of the events up to ``end``."""
+        for position in range(self._read, end):
+            event = events[position]
+            if event is not None:
+                self._take(position, event)
+            self._read = position + 1
+
+    def _take(self, position: int, event: Event) -> None:
+        if isinstance(event, str):
+            self.unique(event)
+        elif isinstance(event, NameEntry):
+            self._close_down_to(event.within)
+            self._open.append(self._open[-1]._replace(entered_at=position, name=self._name_of(event.asked)))
+        elif isinstance(event, Left):
+            self._leave(event.entered_at)
+        else:
+            self._enter(position, event)
 
     def _name_of(self, asked: str | None) -> str:
         if not asked:
             return ""
         if asked.endswith("/"):
             return asked[:-1]
-        return self.unique(join(self._open[-1][1], asked))
+        return self.unique(join(self._open[-1].name, asked))
 
-    def _enter(self, scope: Entered) -> None:
-        self._close_down_to(scope._parent)
-        opening, outer = scope._opened_by, self._open[-1][1]
-        assert opening is not None  # only the scope at the bottom has none, and that is where reading begins
-        again = opening.scope_object
-        if not opening.opens_name_scope:  # then it stays in the open one; a manager that is entered again, in its first
-            name = outer if again is not None else self._original.get(opening, outer).removesuffix("/")
+    def _enter(self, position: int, event: Place | Entry) -> None:
+        prefix = event.prefix
+        if not isinstance(event, Entry):
+            above = outer_prefix(prefix)
+            event = Entry(prefix, above, prefix[len(above) : -1])
+        while len(self._open) > 1 and self._open[-1].prefix != event.outer:
+            self._open.pop()
+        name = self._name_in(self._open[-1].name, event)
+        self._open.append(_Open(position, position, prefix, name))
+        if event.again is None:
+            self._original[position] = prefix_of(name)
+        elif isinstance(event.again, int):
+            self._original[position] = self._original[event.again]
+        elif isinstance(event.again, str):
+            self._original[position] = event.again
         else:
-            name = self.unique(join(outer, opening.own_name)) if opening.own_name else outer
-        self._open.append((scope, name))
-        self._original[scope] = self._first_name_scope(opening, again, name)
+            self._original[position] = event.again.original_name_scope
 
-    def _first_name_scope(self, opening: Opener, again: Entered | None, name: str) -> str:
-        """Who is entered again keeps the original name scope of the first time."""
-        origin = opening if again is None else again
-        first = None if again is None else again._known_name_scope
-        first = first or self._original.get(origin)
-        if first is None:  # an opening, for the first time, or a scope object of another call
-            first = self._original[origin] = prefix_of(name) if again is None else again.original_name_scope
-        return first
+    def _name_in(self, outer: str, event: Entry) -> str:
+        if event.opens_name_scope:
+            return self.unique(join(outer, event.own_name)) if event.own_name else outer
+        if isinstance(event.again, int) and not event.is_object:  # a manager that is entered again: in its first one
+            return self._original[event.again].removesuffix("/")
+        return outer
 
-    def _leave(self, entry: NameEntry) -> None:
-        while len(self._open) > 1 and self._open[-1][0] is not entry:
+    def _leave(self, entered_at: int) -> None:
+        if any(opened.entered_at == entered_at for opened in self._open[1:]):
+            while self._open.pop().entered_at != entered_at:
+                pass
+
+    def _close_down_to(self, scope: int) -> None:
+        while len(self._open) > 1 and self._open[-1].within != scope:
             self._open.pop()
-        if len(self._open) > 1:
-            self._open.pop()
-
-    def _close_down_to(self, scope: Entered | None) -> None:
-        def stays(opened: Entered | NameEntry) -> bool:
-            return opened is scope or (isinstance(opened, NameEntry) and opened.within is scope)
-
-        while len(self._open) > 1 and not stays(self._open[-1][0]):
-            self._open.pop()
-
-    def _read_variables(self, up_to: int) -> None:
-        if self._variables_read < up_to:
-            for path in itertools.islice(self._got, self._variables_read, up_to):
-                self.unique(path)
-            self._variables_read = up_to

@@ -1,6 +1,7 @@
 """The third floor: scopes. One call of a module, the scopes that are open in it, and the way of a request through them.
 
-A call (``call.py``) is one run of a module: a TensorFlow 1 graph that is being built. Each thread has a stack of calls
+A call (``call.py``) is one run of a module: a TensorFlow 1 graph that is being built. What it has opened and got is its
+history (``history.py``). Each thread has a stack of calls
 (``stack.py``), each call a chain of open scopes (``scope.py``). ``variable_scope.py`` opens and closes them,
 ``get_variable.py`` looks up a variable in the innermost one; ``getter.py`` is what a request passes where the lookup is
 not enough.

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from torch import Tensor, nn
 from torch.compiler import is_dynamo_compiling
 
 from .._names.default_names import DefaultNames
-from .._names.events import Event
 from .._names.op_names import OpNames
 from .._torch import branch_depth, profiler
-from .._variables.path_tree import PathNode, TracedNode
+from .._variables.path_tree import OUTSIDE, PathNode, TracedNode
 from .._variables.store import Collected, Parts, Undo, VariableStore
 from .._variables.tracing import tracer
+from .history import History, Plan
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -67,31 +67,29 @@ class Moment(NamedTuple):
 
     call: Call
     scope: VariableScope
-    last: Event
-    got: int
+    at: int  # how many events had happened
 
 
-class Call:
+class Call(History):
     """The record of one run of a root's forward, or of one ``with root.as_default():`` block.
 
-    In plain words: a call is a TensorFlow 1 graph that is being built. ``got`` says which variables this graph has so
-    far, and the rule of reuse looks there; the tensors themselves live on in the root between calls.
+    In plain words: a call is a TensorFlow 1 graph that is being built. Its history says which variables this graph has
+    so far, and the rule of reuse looks there; the tensors themselves live on in the root between calls.
 
     Attributes:
         root, store: the module that runs, and its variables.
+        function: what it runs, to be held against the last call of that.
         outer: the call that this one interrupts.
-        got: the paths that it got: the keys of a dict, in the order of getting.
         scope: the innermost open scope; each scope knows the one around it.
-        last: the newest event (see ``_names/events.py``), which knows the one before it; ``None`` once it is over.
         collected: what ``add_to_collection`` added in this call, by collection: the scope and the value.
         default_names, op_names: the names given in it, made when one is first asked for.
         parts: how the variables that it got in parts are cut, by path; made when first needed.
         templates: what each template is in it; made when first needed.
         moment: where another call was, if this one goes on from there (activation checkpointing).
-        parameters, tree: where the fast path looks variables up; empty while the call may create.
+        parameters, tree: where the fast path looks variables up. It finds nothing there while the call may create;
+            while it is profiled or others may find it (``task``), no scope either.
         compares: whether what it gets below default names is held against the code that made it.
         traced: whether the compiler traced its beginning.
-        careful: whether scopes are entered on the slow path: while it is profiled, and once it is over.
         profiled: whether open scopes are ranges of a profiler's trace.
         task: the asyncio task that it belongs to, where others of the thread may find it (``as_default``).
         building: what it needs to create variables; ``None`` if it may not.
@@ -99,12 +97,9 @@ class Call:
 
     __slots__ = (
         "building",
-        "careful",
         "collected",
         "compares",
         "default_names",
-        "got",
-        "last",
         "moment",
         "op_names",
         "outer",
@@ -121,15 +116,20 @@ class Call:
     )
 
     scope: VariableScope
-    last: Event | None
     tree: PathNode | None
 
-    def __init__(self, root: nn.Module, store: VariableStore, outer: Call | None, moment: Moment | None = None) -> None:
+    def __init__(
+        self,
+        root: nn.Module,
+        store: VariableStore,
+        outer: Call | None,
+        function: object = None,
+        moment: Moment | None = None,
+    ) -> None:
         self.root = root
         self.store = store
         self.outer = outer
         self.moment = moment
-        self.got: dict[str, bool] = {}
         self.collected: Collected | None = None
         self.default_names: DefaultNames | None = None
         self.op_names: OpNames | None = None
@@ -141,14 +141,20 @@ class Call:
         self.parameters: Mapping[str, Tensor | None] = store._parameters
         self.traced = is_dynamo_compiling()
         if self.traced:
+            super().__init__(None)
             if store.provisional:  # the fast path must not find them: their next get completes the declaration
                 self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
             self.tree = TracedNode("", self.parameters, store, branch_depth())  # type: ignore[assignment]  # it stands for a node
             self.profiled = False
         else:
-            self.tree = store.tree
+            super().__init__(cast("Plan | None", store.entered.get(function)))
             self.profiled = profiler._is_profiler_enabled and tracer() is None
-        self.careful = self.profiled
+            self.tree = OUTSIDE if self.profiled else store.tree
+
+    def got_before(self, at: int) -> list[str]:
+        """The paths that had been got when ``at`` events had happened."""
+        mine = [event for event in self.events[:at] if isinstance(event, str)]
+        return mine if self.moment is None else [*self.moment.call.got_before(self.moment.at), *mine]
 
     @property
     def is_over(self) -> bool:
@@ -159,7 +165,7 @@ class Call:
     def default_named(self) -> bool:
         """Whether a scope that is open was given a default name."""
         scope: VariableScope | None = self.scope
-        while scope is not None and (scope._opened_by is None or scope._opened_by._name_or_scope is not None):
+        while scope is not None and ((entry := scope._entry) is None or not entry.by_default_name):
             scope = scope._parent
         return scope is not None
 
@@ -169,17 +175,24 @@ class Call:
         Another thread may still find the call: the sentinel makes its fast paths fail, and the slow path sees that the
         call is over.
         """
-        self.scope, self.careful = _ENDED, True  # type: ignore[assignment]
-        self.last = self.default_names = self.op_names = self.parts = self.templates = None
+        self.scope = _ENDED  # type: ignore[assignment]
+        self.default_names = self.op_names = self.parts = self.templates = None
 
 
 class _EndedScope:
     """A sentinel: the innermost scope of every call that is over."""
 
-    def __init__(self) -> None:
-        self._settings = Settings()
-        self._settings.plain = False
-        self._opening = None
+    _node = OUTSIDE
+    _settings = Settings()
 
 
 _ENDED = _EndedScope()
+
+
+class _NoCall:
+    """A sentinel: a call in which no scope is open."""
+
+    scope = None
+
+
+NO_CALL: Call = _NoCall()  # type: ignore[assignment]  # it is asked for nothing else

@@ -7,12 +7,12 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from .._torch import in_backward
 from .._variables.request import DeviceLike, Shape
 from .._variables.spec import Initializer
-from ..errors import NoActiveModuleError
 from .arguments import BufferOptions, VariableOptions, refuse_unknown, show_options
+from .call import Call
 from .getter import ask
+from .scope import VariableScope
 from .stack import innermost, thread, ways_to_the_stack
 
 ways_to_the_stack.append(lambda: thread.stack)
@@ -75,31 +75,39 @@ def get_variable(
         InitializerError: the initializer cannot fill the tensor.
         TracingError: it would have to be created while something is tracing.
     """
-    call = thread.stack.call
-    if call is None:
-        raise NoActiveModuleError.of("get_variable()", in_backward=in_backward())
-    scope = call.scope
-    if options or not scope._settings.plain:
-        return _get_slowly(name, shape, dtype, initializer, options)
     # Of the rule of reuse (reuse.py) these are the cells that return: the path exists, and was not got yet or may be
     # shared. All other cells, and all that has to be checked further, take the slow path.
     try:
+        call: Call = thread.stack.call  # type: ignore[assignment]  # without one, the slow path
+        scope = call.scope
         node = scope._node
         spec = node.specs[node.names[name]]
         path = spec.path
         variable = call.parameters[path]
         if (
             variable is not None
-            and (path not in call.got or scope._reuse)
-            and (shape is None or tuple(shape) == spec.shape)  # type: ignore[arg-type]  # of an int, the slow path
+            and (shape is None or shape == spec.listed or tuple(shape) == spec.shape)  # type: ignore[arg-type]  # an int
             and (dtype is None or dtype is spec.dtype)
             and (initializer is None or callable(initializer))
+            and not options
         ):
-            call.got[path] = True
-            return variable
-    except (LookupError, TypeError):
-        pass  # a path that is not there, a name that is no string, a shape that is one int
+            at = call.at
+            if call.events[at] is path:  # as in the last call, which got it once
+                call.at = at + 1
+                return variable
+            if _may_get(call, scope, path):
+                return variable
+    except (LookupError, TypeError, AttributeError):
+        pass  # a path that is not there, a name that is no string, a shape that is one int, no call at all
     return _get_slowly(name, shape, dtype, initializer, options)
+
+
+def _may_get(call: Call, scope: VariableScope, path: str) -> bool:
+    """Whether an existing variable is returned: it is got for the first time in the call, or may be shared."""
+    if call.has_got(path):
+        return bool(scope._settings.reuse)
+    call.note(path)
+    return True
 
 
 def _get_slowly(

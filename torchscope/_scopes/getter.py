@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._names import paths
-from .._names.events import NameEntry, NameExit
+from .._names.events import Left, NameEntry
 from .._variables import partition
 from .._variables.initialize import is_constant, value_of
 from .._variables.making import default_dtype
@@ -56,12 +56,13 @@ def ask(
     # A getter is shown the dtype that the variable is going to have, as in TensorFlow.
     arguments["dtype"] = answer.shown_dtype = dtype or settings.dtype or default_dtype(call.store)
     within = open_scope or scope
-    top = NameEntry(None, within, within._call)  # operations of a getter are named from the top, as in TensorFlow
+    at = within._call.at
+    within._call.note(NameEntry(None, within._at))  # operations of a getter are named from the top, as in TensorFlow
     try:
         made: Tensor = checked("custom_getter", getter)(answer, path, **arguments)
         return made
     finally:
-        NameExit(top, within._call)
+        within._call.note(Left(at))
 
 
 def _arguments(kind: Kind, scope: VariableScope, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def _arguments(kind: Kind, scope: VariableScope, options: Mapping[str, Any]) -> 
     settings = scope._settings
     arguments: dict[str, Any] = {
         "device": _option(options, "device", settings),
-        "reuse": scope._reuse,
+        "reuse": scope._settings.reuse,
         "collections": options.get("collections"),
     }
     if kind == "buffer":
@@ -114,7 +115,7 @@ class _StoreGetter:
         request = Request(
             path=paths.check_path(name),
             kind=self.kind,
-            reuse=self.scope._reuse if reuse is None else checked("reuse", reuse),
+            reuse=self.scope._settings.reuse if reuse is None else checked("reuse", reuse),
             shape=None if shape is None else as_shape(name, shape),
             dtype=checked("dtype", dtype),
             default_dtype=self.scope._settings.dtype,

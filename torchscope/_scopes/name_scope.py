@@ -13,12 +13,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from .._names import paths
-from .._names.events import Event, NameEntry, NameExit
+from .._names.events import Left, NameEntry, innermost_name_entry
 from .._variables.identity import holds, path_of
 from .._variables.initialize import creating
 from ..errors import ArgumentTypeError, ArgumentValueError, ScopeNestingError
+from .call import Call
 from .naming import op_names, open_name_scope
-from .scope import VariableScope
 from .stack import current_scope, innermost
 
 # Operators that torch calls by a method of its own, __radd__ or __iadd__, under the name that TensorFlow has for them.
@@ -75,37 +75,31 @@ class name_scope:
         if name:
             paths.check(name.removesuffix("/") if isinstance(name, str) else name)
         self._name = name
+        self._entered: list[tuple[Call, int]] = []  # where, if it is open
 
     def __enter__(self) -> str:
         scope = innermost("name_scope()")
-        NameEntry(self._name, scope, scope._call, self)
+        call = scope._call
+        self._entered.append((call, call.at))
+        call.note(NameEntry(self._name, scope._at))
         return paths.prefix_of(open_name_scope(scope))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         scope = current_scope()
-        entry = None if scope is None else _innermost_entry(scope)
-        if scope is not None and entry is not None and entry.manager is self:
-            NameExit(entry, scope._call)
+        mine = [entry for entry in self._entered if scope is not None and entry[0] is scope._call]
+        call, at = entered = (mine or self._entered)[-1]  # other threads may be in it too
+        self._entered.remove(entered)
+        innermost = None if scope is None else innermost_name_entry(scope._call.events, scope._call.at, scope._at)
+        if scope is not None and scope._call is call and innermost == at:
+            call.note(Left(at))
         elif kind is None:
             found = None if scope is None else f"'{scope.name}'"
-            if entry is not None:
-                found = f"name scope {entry.asked!r}"
+            if scope is not None and innermost is not None:
+                entry = scope._call.events[innermost]
+                found = f"name scope {entry.asked!r}" if isinstance(entry, NameEntry) else found
             raise ScopeNestingError.of(f"name scope {self._name!r}", found)
-
-
-def _innermost_entry(scope: VariableScope) -> NameEntry | None:
-    """The name scope that was opened last of those that are open in a variable scope."""
-    event: Event | None = scope._call.last
-    closed: set[NameEntry] = set()
-    while event is not scope and event is not None:
-        if isinstance(event, NameExit):
-            closed.add(event.entry)
-        elif isinstance(event, NameEntry) and event.within is scope and event not in closed:
-            return event
-        event = event._previous
-    return None
 
 
 def get_name_scope() -> str:
@@ -142,7 +136,7 @@ def unique_name(name: str, mark_as_used: bool = True) -> str:
     """
     scope = innermost("unique_name()")
     path = paths.join(open_name_scope(scope), paths.check(name))
-    return op_names(scope).unique(path, take=mark_as_used)
+    return op_names(scope._call).unique(path, take=mark_as_used)
 
 
 class name_ops(TorchFunctionMode):
@@ -192,8 +186,8 @@ class name_ops(TorchFunctionMode):
         if named:
             return str(_names[made[0]])
         _names_given.count += 1
-        assert scope._call.last is not None  # the call is running
-        name = op_names(scope).operation(scope._call.last, scope, function)
+        call = scope._call
+        name = op_names(call).operation(call.events, call.at, scope._at, function)
         for tensor in made:
             _names[tensor] = name
         return name

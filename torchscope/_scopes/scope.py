@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.profiler import record_function
 
 from .._names import paths
-from .._names.events import Event
+from .._names.events import BASE, Entry
 from .._variables.collections import collection
 from .._variables.path_tree import OUTSIDE, PathNode
 from .._variables.request import DeviceLike, Partitioner, Shape
@@ -22,54 +22,12 @@ from .._variables.spec import (
     Initializer,
     Regularizer,
 )
-from .arguments import Getter, ScopeOptions, VariableOptions, refuse_unknown
+from .arguments import Getter, VariableOptions, refuse_unknown
 from .call import Call
 from .getter import ask
 from .naming import op_names
-from .settings import SETTINGS, Settings
+from .settings import NO_SETTINGS, SETTINGS, Settings
 from .stack import innermost, push
-
-
-class Opening:
-    """How a scope was asked for: what ``variable_scope`` was given."""
-
-    __slots__ = ("_default_name", "_settings_given", "_name_or_scope", "_options")
-
-    _name_or_scope: str | VariableScope | None
-    _default_name: str | None
-    _options: ScopeOptions
-    _settings_given: dict[str, Any]  # the settings among the options, if there are any
-
-    @property
-    def scope_object(self) -> VariableScope | None:
-        """The scope object that it was given, if it was given one and not a name."""
-        return self._name_or_scope if isinstance(self._name_or_scope, VariableScope) else None
-
-    @property
-    def own_name(self) -> str:
-        """The name that the scope adds to the names of operations, without those around it."""
-        if isinstance(self._name_or_scope, VariableScope):
-            return self._name_or_scope.name.rpartition("/")[2]
-        return str.__str__(self._name_or_scope or self._default_name or "")  # of an enum, the string that it is
-
-    @property
-    def opens_name_scope(self) -> bool:
-        """Whether it opens a scope for the names of operations too."""
-        return self._options.get("auxiliary_name_scope", True)
-
-
-class Ranged:
-    """The opening of a scope that is a range of a profiler's trace.
-
-    It takes the place of the opening itself, so that leaving the scope misses the fast path and ends the range.
-    """
-
-    __slots__ = ("opening", "range")
-
-    def __init__(self, opening: Opening, path: str) -> None:
-        self.opening = opening
-        self.range = record_function(path)
-        self.range.__enter__()  # type: ignore[no-untyped-call]
 
 
 class VariableScope:
@@ -88,29 +46,16 @@ class VariableScope:
     (True, 'encoder')
     """
 
-    __slots__ = (
-        "_call",
-        "_got_before",
-        "_node",
-        "_opening",
-        "_original",
-        "_own_prefix",
-        "_parent",
-        "_previous",
-        "_reuse",
-        "_settings",
-    )
+    __slots__ = ("_at", "_call", "_node", "_original", "_own_prefix", "_parent", "_range", "_settings")
 
     _node: PathNode  # where it is in the tree of paths
     _own_prefix: str  # of a scope that is outside the tree
-    _reuse: Reuse
     _settings: Settings
     _call: Call
     _parent: VariableScope | None  # the scope that was open around this one
-    _previous: Event | None  # the event before this one in the call
-    _got_before: int  # how many variables were got in the call before
-    _opening: Opening | Ranged | None  # what opened it; None at the bottom of a call
+    _at: int  # where its entry is among the events of the call
     _original: str  # its original name scope, once that was asked for
+    _range: record_function | None  # its range of a profiler's trace, if the call is profiled
 
     def __init__(self) -> None:
         raise TypeError("A VariableScope is made by `with variable_scope(...) as scope`, not by hand.")
@@ -141,15 +86,13 @@ class VariableScope:
         try:
             return self._original
         except AttributeError:
-            names = op_names(self)
-            names.read(self if self._call.last is None else self._call.last)
-            self._original = names.original(self)
+            self._original = op_names(self._call).original(self._at)
             return self._original
 
     @property
     def reuse(self) -> Reuse:
         """``False``, ``True`` or ``AUTO_REUSE``."""
-        return self._reuse
+        return self._settings.reuse
 
     @property
     def initializer(self) -> Initializer:
@@ -188,35 +131,35 @@ class VariableScope:
 
     def reuse_variables(self) -> None:
         """Share from here on: until this scope closes, ``get_variable`` returns what exists and creates nothing."""
-        self._reuse = True
+        self._set(self._settings.sharing(True))
 
     def set_initializer(self, initializer: Initializer) -> None:
         """Set the default initializer until this scope closes; scopes already open inside keep theirs."""
-        self._settings = self._settings.replace(initializer=initializer)
+        self._set(self._settings.replace(initializer=initializer))
 
     def set_regularizer(self, regularizer: Regularizer | None) -> None:
         """Set the default regularizer until this scope closes."""
-        self._settings = self._settings.replace(regularizer=regularizer)
+        self._set(self._settings.replace(regularizer=regularizer))
 
     def set_dtype(self, dtype: torch.dtype | None) -> None:
         """Set the default dtype until this scope closes."""
-        self._settings = self._settings.replace(dtype=dtype)
+        self._set(self._settings.replace(dtype=dtype))
 
     def set_device(self, device: DeviceLike | None) -> None:
         """Set the default device until this scope closes."""
-        self._settings = self._settings.replace(device=device)
+        self._set(self._settings.replace(device=device))
 
     def set_partitioner(self, partitioner: Partitioner | None) -> None:
         """Set the default partitioner until this scope closes."""
-        self._settings = self._settings.replace(partitioner=partitioner)
+        self._set(self._settings.replace(partitioner=partitioner))
 
     def set_custom_getter(self, custom_getter: Getter | None) -> None:
         """Set the custom getter, instead of the one there was, until this scope closes."""
-        self._settings = self._settings.replace(custom_getter=custom_getter)
+        self._set(self._settings.replace(custom_getter=custom_getter))
 
     def set_constraint(self, constraint: Constraint | None) -> None:
         """Set the default constraint until this scope closes."""
-        self._settings = self._settings.replace(constraint=constraint)
+        self._set(self._settings.replace(constraint=constraint))
 
     def get_variable(
         self,
@@ -249,31 +192,34 @@ class VariableScope:
         return self.get_collection(LOCAL_VARIABLES)
 
     @property
-    def _opened_by(self) -> Opening | None:
-        """What opened it; ``None`` at the bottom of a call."""
-        return self._opening.opening if isinstance(self._opening, Ranged) else self._opening
-
-    @property
-    def _known_name_scope(self) -> str | None:
-        """Its original name scope, if that was asked for already."""
-        return getattr(self, "_original", None)
+    def _entry(self) -> Entry | None:
+        """What its call has noted of it, if that was more than its place."""
+        at = getattr(self, "_at", BASE)
+        entry = self._call.events[at] if at != BASE else None
+        return entry if isinstance(entry, Entry) else None
 
     def _path_of(self, name: object) -> str:
         """The path of a variable here, if the name can be a part of one."""
         return paths.check_whole(self._prefix + paths.check(name))
 
-    def _end_range(self) -> None:
+    def _set(self, settings: Settings) -> None:
+        """Take other settings, and leave the tree if they are not plain: the fast path looks nowhere else."""
+        if not settings.plain and self._node is not OUTSIDE:
+            self._own_prefix, self._node = self._prefix, OUTSIDE
+        self._settings = settings
+
+    def end_range(self) -> None:
         """End its range of the trace that a profiler records, if there is one."""
-        if isinstance(self._opening, Ranged):
-            self._opening.range.__exit__(None, None, None)
-            self._opening = self._opening.opening
+        if self._call.profiled and self._range is not None:
+            self._range.__exit__(None, None, None)
+            self._range = None
 
     def __repr__(self) -> str:
-        return f"<VariableScope {self.name!r} reuse={self._reuse!r}>"
+        return f"<VariableScope {self.name!r} reuse={self.reuse!r}>"
 
     def __reduce__(self) -> tuple[object, ...]:
         # A copy, or a scope that went through pickle, is no record of an entering, just the path and the settings.
-        return _closed_scope, (self.name, self._reuse, {k: getattr(self._settings, k) for k in SETTINGS})
+        return _closed_scope, (self.name, self.reuse, {k: getattr(self._settings, k) for k in SETTINGS})
 
 
 class EnteredScope(VariableScope):
@@ -285,43 +231,24 @@ class EnteredScope(VariableScope):
         __init__ = object.__init__
 
 
-class RememberedScope(VariableScope):
-    """A scope of a call that is over, as it is opened again: its own path and settings, and whose name scope it keeps.
+class ClosedScope(VariableScope):
+    """A path and its settings, without the call that it was entered in.
 
-    It stands for a scope that was itself opened from a scope object. Without it, each scope would keep the one that it
-    was opened from, and a scope that is kept and opened again in each call would be the end of a growing chain.
+    A copy is one, and a scope that went through pickle. So is what stands for a scope that was itself entered as a
+    scope object, once its call is over: a scope that is kept and opened again in each call would else be the end of a
+    growing chain.
     """
 
-    __slots__ = ("_first",)
+    __slots__ = ()
 
-    _first: VariableScope  # the one that was opened by a name
-
-    def __init__(self, scope: VariableScope) -> None:
-        first = scope
-        while (opening := first._opened_by) is not None and opening.scope_object is not None:
-            first = opening.scope_object
-        self._first = first._first if isinstance(first, RememberedScope) else first
-        self._node, self._own_prefix = OUTSIDE, scope._prefix
-        self._reuse, self._settings = scope._reuse, scope._settings
-        self._call = self._first._call
-        self._opening = self._parent = self._previous = None
-
-    @property
-    def original_name_scope(self) -> str:
-        """That of the scope it stands for."""
-        return self._first.original_name_scope
+    def __init__(self, name: str, settings: Settings, original: str) -> None:
+        self._node, self._own_prefix, self._settings = OUTSIDE, paths.prefix_of(name), settings
+        self._original = original
+        self._parent = None
 
 
 def _closed_scope(name: str, reuse: Reuse, settings: dict[str, Any]) -> VariableScope:
-    scope = EnteredScope()
-    scope._node, scope._own_prefix, scope._reuse = OUTSIDE, paths.prefix_of(name), reuse
-    scope._settings = Settings().replace(**settings)
-    scope._opening = scope._parent = scope._previous = None
-    scope._original = paths.prefix_of(name)
-    return scope
-
-
-_no_settings = Settings()
+    return ClosedScope(name, Settings().replace(**settings).sharing(reuse), paths.prefix_of(name))
 
 
 def open_base(call: Call) -> VariableScope:
@@ -331,18 +258,17 @@ def open_base(call: Call) -> VariableScope:
         call.tree = call.store.grown_tree()
     base._node = call.tree
     base._own_prefix = ""
-    base._reuse = False
-    base._settings = _no_settings
+    base._settings = NO_SETTINGS
     base._call = call
-    base._got_before = 0
-    base._parent = base._previous = base._opening = None
+    base._at = BASE
+    base._parent = base._range = None
     push(call, base)
     return base
 
 
 def place(scope: VariableScope, node: PathNode, prefix: str, path: str) -> None:
-    """Put a scope at a path below a node, or outside the tree where the tree does not reach."""
-    scope._node = node.below(path)
+    """Put a scope at a path below a node; or outside the tree, where that does not reach or settings are not plain."""
+    scope._node = node.below(path) if scope._settings.plain else OUTSIDE
     if scope._node is OUTSIDE:
         scope._own_prefix = prefix + paths.prefix_of(path)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .._variables.request import DeviceLike, Partitioner
+from .._variables.reuse import AUTO_REUSE, Reuse
 from .._variables.spec import Constraint, Initializer, Regularizer
 from .arguments import Getter, checked
 
@@ -13,7 +14,18 @@ from .arguments import Getter, checked
 class Settings:
     """What a scope hands down to the scopes and variables inside it. Never changed in place: inner scopes share it."""
 
-    __slots__ = ("constraint", "custom_getter", "device", "dtype", "initializer", "partitioner", "regularizer", "plain")
+    __slots__ = (
+        "constraint",
+        "custom_getter",
+        "device",
+        "dtype",
+        "initializer",
+        "partitioner",
+        "regularizer",
+        "_sharing",
+        "plain",
+        "reuse",
+    )
 
     initializer: Initializer
     regularizer: Regularizer | None
@@ -22,12 +34,24 @@ class Settings:
     partitioner: Partitioner | None
     custom_getter: Getter | None
     constraint: Constraint | None
+    reuse: Reuse
     plain: bool  # neither getter nor partitioner: an existing variable is returned as it is
+    _sharing: dict[Reuse, Settings]  # the same with other reuse, where that is kept
 
     def __init__(self) -> None:
         for name in SETTINGS:
             setattr(self, name, None)
         self.plain = True
+        self.reuse = False
+        self._sharing = {}
+
+    def sharing(self, reuse: Reuse) -> Settings:
+        """The same with another ``reuse``."""
+        same = self._sharing.get(reuse)
+        if same is None:
+            same = self.replace()
+            same.reuse = reuse
+        return same
 
     def replace(self, **changes: object) -> Settings:
         """A copy with some settings changed, each checked."""
@@ -37,10 +61,19 @@ class Settings:
         for name, value in changes.items():
             setattr(new, name, checked(name, value))
         new.plain = new.custom_getter is None and new.partitioner is None
+        new.reuse = self.reuse
         return new
 
 
-SETTINGS = tuple(name for name in Settings.__slots__ if name != "plain")
+SETTINGS = Settings.__slots__[:7]
+
+NO_SETTINGS = Settings()
+"""Those at the bottom of a call."""
+NO_SETTINGS._sharing = {
+    False: NO_SETTINGS,
+    True: NO_SETTINGS.sharing(True),
+    AUTO_REUSE: NO_SETTINGS.sharing(AUTO_REUSE),
+}
 
 
 def no_regularizer(variable: Tensor) -> None:

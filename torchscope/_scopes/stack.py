@@ -46,7 +46,7 @@ ways_to_the_stack: list[Callable[[], object]] = [lambda: thread.stack]
 
 def push(call: Call, base: VariableScope) -> None:
     """Make a call the innermost one of this thread, with ``base`` as the scope at its bottom."""
-    call.last = call.scope = base
+    call.scope = base
     if call.traced:
         _let_run(call)
     else:
@@ -65,7 +65,7 @@ def pop(call: Call) -> None:
     if call.profiled:  # ranges of scopes that were left open
         scope: VariableScope | None = getattr(call, "scope", None)  # an interrupt may have come before it was pushed
         while scope is not None:
-            scope._end_range()
+            scope.end_range()
             scope = scope._parent
     if thread.stack.call is call or runs_here(call):
         if call.traced and is_dynamo_compiling():  # it may end in eager code, behind a graph break

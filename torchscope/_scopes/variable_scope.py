@@ -5,14 +5,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import TracebackType
-from typing import ParamSpec, TypeVar, Unpack
+from typing import ParamSpec, TypeVar, Unpack, cast
+
+from torch.autograd.profiler import record_function
 
 from .._names import paths
+from .._names.events import Entry, Left
+from .._variables.path_tree import OUTSIDE
 from ..errors import ArgumentTypeError, ArgumentValueError, InvalidNameError, ScopeNestingError
-from .arguments import ScopeOptions, checked, refuse_late, refuse_unknown, show_options
+from .arguments import Getter, ScopeOptions, checked, refuse_late, refuse_unknown, show_options
+from .call import NO_CALL, Call
 from .getter import compose
 from .naming import check_default, default_names, unique_name
-from .scope import EnteredScope, Opening, Ranged, RememberedScope, VariableScope, place
+from .scope import ClosedScope, EnteredScope, VariableScope, place
 from .settings import SETTINGS, Settings
 from .stack import current_scope, innermost, thread, ways_to_the_stack
 
@@ -23,7 +28,12 @@ ways_to_the_stack.append(lambda: thread.stack)
 
 
 @show_options(ScopeOptions)
-class variable_scope(Opening):
+def variable_scope(
+    name_or_scope: str | VariableScope | None,
+    default_name: str | None = None,
+    values: object = None,
+    **options: Unpack[ScopeOptions],
+) -> ScopeManager:
     """Open a scope for the variables that are got inside (``tf.variable_scope``).
 
     A string nests: ``"b"`` inside ``a`` is ``a/b``. A :class:`VariableScope` jumps: its own path and settings become
@@ -63,69 +73,82 @@ class variable_scope(Opening):
         ScopeNestingError: left while it is not the innermost open scope.
         ArgumentValueError: ``reuse`` together with a default name, or no such value of ``reuse``.
     """
+    # A function, since it makes the manager in half the time that a class takes to call its __init__.
+    manager = ScopeManager()
+    manager._name_or_scope = name_or_scope
+    manager._options = options
+    manager._scope = None
+    if options or default_name is not None:
+        manager._take(default_name)
+    return manager
 
-    __slots__ = ()
 
-    def __init__(
-        self,
-        name_or_scope: str | VariableScope | None,
-        default_name: str | None = None,
-        values: object = None,
-        **options: Unpack[ScopeOptions],
-    ) -> None:
-        if default_name is not None and not isinstance(default_name, str):
-            mend = "Give a name; initializers and other settings go by their keywords."
-            raise ArgumentTypeError.of("default_name", default_name, mend)
-        self._name_or_scope = name_or_scope
-        self._default_name = default_name
-        self._options = options
-        if options:
-            self._check_options(options)
+class ScopeManager:
+    """What :func:`variable_scope` returns: a context manager and decorator."""
+
+    __slots__ = ("_default_name", "_entered", "_first", "_name_or_scope", "_options", "_scope", "_settings_given")
+
+    _name_or_scope: str | VariableScope | None
+    _options: ScopeOptions
+    _scope: VariableScope | None  # the one scope that it has opened so far; or NOT_ONE, and the slow path is taken
+    _default_name: str | None  # if one was given
+    _settings_given: dict[str, object]  # the settings among the options, if there are options
+    _first: VariableScope  # the scope that it opened first in the call that it was entered in last
+    _entered: list[VariableScope]  # those that only the slow path may leave
 
     def __enter__(self) -> VariableScope:
-        call = thread.stack.call
-        if self._options or call is None or call.careful:
-            return self._enter_slowly()
-        outer = call.scope
-        name = self._name_or_scope
-        if name is None:
-            name = unique_name(call, outer, self, self._default_name)
         try:
-            node = outer._node.scopes[name]  # type: ignore[index]  # a scope object is in no dict of names
-        except (KeyError, TypeError):  # no variable lies below it yet, or it is no single name
+            call: Call = thread.stack.call  # type: ignore[assignment]  # without one, the slow path
+            outer = call.scope
+            node = outer._node.scopes[self._name_or_scope]  # type: ignore[index]  # a scope object is in no dict
+            at = call.at
+        except (LookupError, TypeError, AttributeError):  # no variable lies below it yet, or it is no single name
+            return self._enter_slowly()
+        if self._scope is not None:
             return self._enter_slowly()
         scope = EnteredScope()
         scope._node = node
-        scope._reuse = outer._reuse
         scope._settings = outer._settings
         scope._call = call
         scope._parent = outer
-        scope._previous = call.last
-        scope._got_before = len(call.got)
-        scope._opening = self
-        call.last = call.scope = scope
+        scope._at = at
+        if call.events[at] is node:  # as in the last call
+            call.at = at + 1
+        else:
+            call.note(node)
+        self._scope = call.scope = scope
         return scope
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        call = thread.stack.call
-        if call is None or call.scope._opening is not self:
+        scope = self._scope
+        if scope is None or scope._call.scope is not scope:
             self._leave_slowly(failed=kind is not None)
         else:
-            call.scope = call.scope._parent  # type: ignore[assignment]  # only the bottom has none, and nothing opened it
+            scope._call.scope = scope._parent  # type: ignore[assignment]  # only the bottom of a call has none
 
     # The slow path
+
+    def _take(self, default_name: str | None) -> None:
+        """Check what was given beside a name; what has options is entered on the slow path."""
+        if default_name is not None and not isinstance(default_name, str):
+            mend = "Give a name; initializers and other settings go by their keywords."
+            raise ArgumentTypeError.of("default_name", default_name, mend)
+        self._default_name = default_name
+        if self._options:
+            self._scope = NOT_ONE
+            self._check_options(self._options)
 
     def _settle_name(self) -> None:
         """Check the name; a scope object of a call that is over is replaced if it was itself opened from one."""
         name = self._name_or_scope
         if name is None:
-            self._default_name = check_default(self._default_name)
+            self._default_name = check_default(getattr(self, "_default_name", None))
         elif isinstance(name, VariableScope):
-            opening = name._opened_by
-            if opening is not None and opening.scope_object is not None and name._call.is_over:
-                self._name_or_scope = RememberedScope(name)
+            entry = name._entry
+            if entry is not None and entry.is_object and name._call.is_over:
+                self._name_or_scope = ClosedScope(name.name, name._settings, name.original_name_scope)
         elif not isinstance(name, str):
             raise ArgumentTypeError.of("name_or_scope", name, "Give a name, a VariableScope, or None.")
         elif name:
@@ -150,74 +173,113 @@ class variable_scope(Opening):
 
     def _enter_slowly(self) -> VariableScope:
         self._settle_name()
-        outer = innermost("variable_scope()")
-        call, again = outer._call, self.scope_object
+        outer, name = innermost("variable_scope()"), self._name_or_scope
+        call = outer._call
         scope = EnteredScope()
-        self._place(scope, outer)
-        origin = outer if again is None else again
-        scope._reuse, scope._settings = origin._reuse, origin._settings
-        if self._options:
-            scope._reuse = self._options.get("reuse") or origin._reuse
-            scope._settings = self._settings_on_top_of(origin._settings)
-        scope._call, scope._parent, scope._previous, scope._opening = call, outer, call.last, self
-        scope._got_before = len(call.got)
-        call.last = call.scope = scope
-        if call.profiled and scope.name:
-            scope._opening = Ranged(self, scope.name)
+        scope._call, scope._parent, scope._range = call, outer, None
+        scope._settings = self._settings_in(outer if not isinstance(name, VariableScope) else name)
+        opened = unique_name(call, outer, self, self._default_name) if name is None else name
+        entry = self._entry(outer, opened)
+        scope._at = call.at
+        if isinstance(opened, VariableScope):
+            assert call.tree is not None
+            place(scope, call.tree, "", opened.name)
+        else:
+            place(scope, outer._node, outer._prefix, opened)
+        self._open_as(scope, entry)
         return scope
 
-    def _place(self, scope: VariableScope, outer: VariableScope) -> None:
-        """Put the scope where its name says: below the open one, or, of a scope object, at its own path."""
-        call, name = outer._call, self._name_or_scope
-        if name is None:
-            place(scope, outer._node, outer._prefix, unique_name(call, outer, self, self._default_name))
-            return
-        if isinstance(name, VariableScope):
+    def _settings_in(self, origin: VariableScope) -> Settings:
+        settings = origin._settings
+        if not self._options:
+            return settings
+        given, reuse = self._settings_given, self._options.get("reuse")
+        if given:
+            getter, outer_getter = cast("Getter | None", given.get("custom_getter")), settings.custom_getter
+            if getter is not None and outer_getter is not None:
+                given = {**given, "custom_getter": compose(getter, outer_getter)}
+            settings = settings.replace(**given)
+        return settings.sharing(reuse) if reuse and reuse is not settings.reuse else settings
+
+    def _entry(self, outer: VariableScope, opened: str | VariableScope) -> Entry:
+        """What to note of it: where its name says below the open scope; or, of a scope object, its own path."""
+        call, opens = outer._call, self._options.get("auxiliary_name_scope", True)
+        if isinstance(opened, VariableScope):
             default_names(call).by_path = True
-            assert call.tree is not None
-            place(scope, call.tree, "", name.name)
-            return
-        if not name and outer.name:
+            own_name = opened.name.rpartition("/")[2]
+            return Entry(opened._prefix, outer._prefix, own_name, opens, is_object=True, again=_same_as(opened, call))
+        if not opened and outer.name:
             problem = f"it is empty, and the root can be opened so only at the root, not inside '{outer.name}'"
-            raise InvalidNameError.of(name, problem)
-        if not name or "/" in name:
+            raise InvalidNameError.of(opened, problem)
+        if not opened or "/" in opened:
             default_names(call).by_path = True
-        place(scope, outer._node, outer._prefix, name)
+        by_default_name = self._name_or_scope is None
+        own_name = str.__str__((self._default_name if by_default_name else opened) or "")  # of an enum, the string
+        first = self._first_in(call)
+        again = None if first is None else first._at
+        prefix = outer._prefix + paths.prefix_of(opened)
+        return Entry(prefix, outer._prefix, own_name, opens, by_default_name=by_default_name, again=again)
+
+    def _first_in(self, call: Call) -> VariableScope | None:
+        """The scope that it opened first in a call, if it was entered there before."""
+        for first in (getattr(self, "_first", None), self._scope):
+            if first is not None and first is not NOT_ONE and first._call is call:
+                return first
+        return None
+
+    def _open_as(self, scope: VariableScope, entry: Entry) -> None:
+        """Make a scope the innermost one, and settle how it will be left."""
+        call, before = scope._call, self._scope
+        self._first = self._first_in(call) or scope
+        if before is not None and before is not NOT_ONE and _is_open(before):
+            self._entered = [before]
+        entered = getattr(self, "_entered", [])
+        fast = not entered and not call.profiled and not entry.ends_by_event
+        if call.profiled and scope.name:
+            scope._range = record_function(scope.name)
+            scope._range.__enter__()  # type: ignore[no-untyped-call]
+        call.note(entry)
+        if fast:
+            self._scope = call.scope = scope
+        else:
+            self._scope, self._entered = NOT_ONE, [*entered, scope]
+            call.scope = scope
 
     def _leave_slowly(self, *, failed: bool) -> None:
-        """Leave a scope that has a range of a profiler to end; any other is not the innermost one.
+        """Leave a scope whose end is to be noted, or that is a range of a profiler; any other is not the innermost one.
 
         While an exception is on its way out, scopes that are still open inside are left too: an interrupt may have come
         while one of them was being left, and the exception is what the user has to see.
         """
         innermost = scope = current_scope()
-        while failed and scope is not None and scope._opened_by is not self:
+        own = getattr(self, "_entered", []) or [self._scope]
+        while failed and scope is not None and not any(scope is one for one in own):
             scope = scope._parent
-        if scope is None or scope._opened_by is not self:
+        if innermost is None or scope is None or not any(scope is one for one in own):
             raise self._nesting_error(innermost)
-        while innermost is not None and innermost is not scope._parent:
-            innermost._end_range()
-            innermost = innermost._parent
-        assert scope._parent is not None
-        scope._call.scope = scope._parent
-
-    def _settings_on_top_of(self, settings: Settings) -> Settings:
-        given = self._settings_given
-        getter, outer_getter = given.get("custom_getter"), settings.custom_getter
-        if getter is not None and outer_getter is not None:
-            return settings.replace(**{**given, "custom_getter": compose(getter, outer_getter)})
-        return settings.replace(**given) if given else settings
+        call, left = scope._call, innermost
+        while True:
+            left.end_range()
+            entry = left._entry
+            if entry is not None and entry.ends_by_event:
+                call.note(Left(left._at))
+            assert left._parent is not None
+            if left is scope:
+                break
+            left = left._parent
+        self._entered = [one for one in getattr(self, "_entered", []) if one is not scope]
+        call.scope = scope._parent  # type: ignore[assignment]  # only the bottom of a call has none
 
     def _nesting_error(self, found: VariableScope | None) -> ScopeNestingError:
-        again = self.scope_object
-        asked = (self._name_or_scope or self._default_name) if again is None else again.name
+        name = self._name_or_scope
+        asked = name.name if isinstance(name, VariableScope) else name or getattr(self, "_default_name", None)
         return ScopeNestingError.of(f"scope {asked!r}", None if found is None else _described(found))
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function: each call of it opens the scope anew."""
         refuse_late(function, "Open the scope inside, around what has no yield or await")
         self._settle_name()
-        name_or_scope, default_name, options = self._name_or_scope, self._default_name, self._options
+        name_or_scope, default_name, options = self._name_or_scope, getattr(self, "_default_name", None), self._options
 
         @functools.wraps(function)
         def inside(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -227,5 +289,25 @@ class variable_scope(Opening):
         return inside
 
 
+NOT_ONE = EnteredScope()
+"""As the one scope of a manager: there were several, or it is to be entered or left on the slow path."""
+NOT_ONE._call, NOT_ONE._node, NOT_ONE._own_prefix = NO_CALL, OUTSIDE, ""
+
+
+def _is_open(scope: VariableScope) -> bool:
+    running: VariableScope | None = None if scope._call.is_over else scope._call.scope
+    while running is not None and running is not scope:
+        running = running._parent
+    return running is scope
+
+
+def _same_as(scope: VariableScope, call: Call) -> int | str | VariableScope:
+    """Whose original name scope an entering of a scope object has, see :class:`Entry`."""
+    known: str | None = getattr(scope, "_original", None)
+    if known is not None:
+        return known
+    return scope._at if scope._call is call else scope
+
+
 def _described(scope: VariableScope) -> str:
-    return f"'{scope.name}'" if scope._opening is not None else "the bottom of a call"
+    return f"'{scope.name}'" if scope._parent is not None else "the bottom of a call"

@@ -6,7 +6,6 @@ The parts of ``w`` are ``w/part_0``, ``w/part_1``, ...; who asks for ``w`` gets 
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -50,7 +49,7 @@ def answer(call: Asker, request: Request, partitioner: Partitioner | None) -> Te
         _check(call, request, made)
         return _joined(call, request, made)
     if partitioner is None or request.shape == () or request.kind == "buffer":
-        if made is not None or f"{path}/part_0" in call.got:
+        if made is not None or call.has_got(f"{path}/part_0"):
             mend = f"'{path}' was made in parts. Give the same partitioner, or share it with reuse=True."
             raise ArgumentValueError.of("partitioner", partitioner, mend)
         return store.answer(call, request)
@@ -154,7 +153,7 @@ def _joined(call: Asker, request: Request, parts: Parts) -> Tensor:
 @contextmanager
 def _all_or_nothing(call: Asker) -> Iterator[None]:
     """Take back the parts that were made and got if a later one fails."""
-    got = len(call.got)
+    at = call.at
     around = nullcontext() if call.building is None else call.store.lock
     with around:
         undo = [] if call.building is None else call.building.undo
@@ -164,6 +163,5 @@ def _all_or_nothing(call: Asker) -> Iterator[None]:
         except BaseException:
             while len(undo) > made:
                 undo.pop().take_back()
-            for path in list(itertools.islice(call.got, got, None)):
-                del call.got[path]
+            call.go_back_to(at)
             raise

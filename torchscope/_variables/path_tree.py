@@ -141,6 +141,8 @@ class TracedNode:
         assert variable is not None  # looked up before
         return variable.shape
 
+    listed = shape  # no list: compared as a tuple
+
     @property
     def dtype(self) -> torch.dtype:
         """That of the declaration."""

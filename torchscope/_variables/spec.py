@@ -9,7 +9,7 @@ import io
 import pickle
 import types
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, NoReturn, Protocol
 
 import torch
@@ -69,6 +69,10 @@ class VariableSpec:
     constraint: Constraint | None = None
     collections: tuple[str, ...] = (GLOBAL_VARIABLES,)
     made_at: str | None = None
+    listed: list[int] = field(init=False, repr=False)  # the shape as most ask for it, to compare without a copy
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "listed", _listed(self.shape))
 
     def check(self, kind: Kind, shape: tuple[int, ...] | None, dtype: torch.dtype | None) -> None:
         """Hold a later request against this declaration; an argument left out (``None``) is not checked."""
@@ -97,7 +101,7 @@ class VariableSpec:
         return replace(self, **parts)
 
     def __reduce__(self) -> tuple[object, ...]:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.init}
         for name in ("initializer", "regularizer", "constraint"):
             values[name] = _picklable(values[name], name, self.path)
         return _spec_from, (values,)
@@ -151,6 +155,12 @@ class HasSpecs(Protocol):
 def shared(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The same tuple for equal shapes, as long as it is among those that were asked for last: most variables share."""
     return shape
+
+
+@functools.lru_cache
+def _listed(shape: tuple[int, ...]) -> list[int]:
+    """Most variables share theirs; nobody changes it."""
+    return list(shape)
 
 
 def _spec_from(values: dict[str, Any]) -> VariableSpec:

@@ -61,7 +61,7 @@ class Parts(NamedTuple):
 class Asker(Protocol):
     """What the store needs to know of the call that asks."""
 
-    got: dict[str, bool]  # the paths that it got, in the order of getting
+    at: int  # how many events have happened in it
     parts: dict[str, Parts] | None  # the variables that it got in parts
 
     compares: bool  # whether it is the first call of its entry point
@@ -71,6 +71,14 @@ class Asker(Protocol):
 
     @property
     def store(self) -> VariableStore: ...
+
+    def has_got(self, path: str) -> bool: ...
+
+    def keep_own_notes(self) -> dict[str, bool]: ...  # the paths that it got, in the order of getting
+
+    def note(self, event: str) -> None: ...  # that it got a path
+
+    def go_back_to(self, at: int) -> None: ...  # forget what was noted since
 
     @property
     def building(self) -> Creating | None: ...  # None: it may not create
@@ -91,7 +99,8 @@ class VariableStore(ModuleTreeDict):
         # of each build() that is running: path -> what a buffer, or what is frozen, is to hold again after it
         self.first_values: list[dict[str, Tensor]] = []
         self.path_of_id: dict[int, str] = {}  # a cache, see identity.py
-        self.entered: set[str] = set()  # the @scoped methods that were run
+        # the forward and the @scoped methods that were run -> what happened in the last call, see _scopes/history.py
+        self.entered: dict[object, object] = {}
         self.of_other_code = False  # it was pickled: made_at may be lines of an earlier version
 
     def set_built(self, built: bool) -> None:
@@ -165,7 +174,7 @@ class VariableStore(ModuleTreeDict):
             call,
             path,
             request.reuse,
-            got=path in call.got,
+            got=(got := call.has_got(path)),
             exists=spec is not None and tensor is not None,
             made_at=None if spec is None else spec.made_at,
             saved=request.persistent,
@@ -180,7 +189,8 @@ class VariableStore(ModuleTreeDict):
             else:
                 spec.check(request.kind, request.shape, request.dtype)
                 compare(self, call, path, spec.made_at)
-        call.got[path] = True
+        if not got:
+            call.note(path)
         return tensor
 
     def is_new(
@@ -303,7 +313,7 @@ class VariableStore(ModuleTreeDict):
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         state.update(building=set(), settled=state["built"])
-        state.update(building_calls=[], first_values=[], collected={}, path_of_id={}, of_other_code=True)
+        state.update(building_calls=[], first_values=[], collected={}, path_of_id={}, entered={}, of_other_code=True)
         with self.lock:
             state["parts"], state["tagged"] = self.parts.copy(), {name: [*paths] for name, paths in self.tagged.items()}
         return state
