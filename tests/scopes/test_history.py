@@ -1,0 +1,155 @@
+"""A call that is held against the last one knows what a call knows that keeps notes of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+
+from tests.oracle.dialects import Torchscope, partitioner, run
+from tests.oracle.programs import programs
+from tests.oracle.regressions import PROGRAMS
+from torchscope import (
+    ScopedModule,
+    VariableExistsError,
+    get_variable,
+    get_variable_scope,
+    name_ops,
+    op_name,
+    variable_scope,
+)
+
+
+class Short(Torchscope):
+    """Gives only the options that a program has, so that gets without any take the fast path."""
+
+    def get(self, get: Any, log: Any) -> Any:
+        options = {
+            "regularizer": self.option("regularizer", get.regularizer, log),
+            "trainable": get.trainable,
+            "partitioner": partitioner(get.partitioner) if get.partitioner else None,
+            "custom_getter": self.option("getter", get.getter, log),
+        }
+        given = {name: option for name, option in options.items() if option is not None}
+        dtype = getattr(torch, get.dtype) if get.dtype else None
+        return get_variable(get.name, get.shape, dtype, self._initializer(get), **given)
+
+
+def shown(program: Any, *, held: bool) -> list[Any]:
+    """What four calls of a module show, the first of which builds it; each is held against the last, or none is."""
+    model = ScopedModule(lambda: run(program, Short(model)))
+    logs = []
+    with name_ops():
+        for _ in range(4):
+            logs.append(model())
+            if not held:
+                model.variables.entered.clear()
+    return logs
+
+
+@pytest.mark.filterwarnings("ignore")  # of layers and default names, in programs that look for them
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@given(programs())
+def test_what_a_random_program_shows_does_not_depend_on_the_last_call(program: Any) -> None:
+    assert shown(program, held=True) == shown(program, held=False)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_a_named_program_shows_does_not_depend_on_the_last_call(name: str) -> None:
+    assert shown(PROGRAMS[name], held=True) == shown(PROGRAMS[name], held=False)
+
+
+def two_ways(first: Any, then: Any) -> ScopedModule:
+    """A module that does what it is told, built by both ways, whose last call went the first one."""
+    model = ScopedModule(lambda way: way())
+    with model.building():
+        model(first), model(then)
+    model(first), model(first)
+    return model
+
+
+def got(*names: str) -> list[str]:
+    for name in names:
+        get_variable(name, [1])
+    return list(names)
+
+
+def test_a_path_that_the_last_call_got_later_may_be_got_first_and_then_no_second_time() -> None:
+    def wrong() -> None:
+        got("b", "a", "b")
+
+    model = two_ways(lambda: got("a", "b"), lambda: got("b", "a"))
+    assert model(lambda: got("b", "a")) == ["b", "a"]
+    model(lambda: got("a", "b"))
+    with pytest.raises(VariableExistsError, match="'b' was already got"):
+        model(wrong)
+
+
+def test_after_a_call_that_failed_midway_the_next_is_held_against_the_last_that_did_not() -> None:
+    def fails() -> None:
+        got("b")
+        raise KeyError
+
+    model = two_ways(lambda: got("a", "b"), lambda: got("b"))
+    with pytest.raises(KeyError):
+        model(fails)
+    with pytest.raises(VariableExistsError, match="'a' was already got"):
+        model(lambda: got("a", "a"))
+    assert model(lambda: got("a", "b")) == ["a", "b"]
+
+
+def test_a_shorter_call_leaves_the_rest_out_and_a_longer_one_goes_on() -> None:
+    model = two_ways(lambda: got("a", "b"), lambda: got("a", "b", "c"))
+    assert model(lambda: got("a")) == ["a"]
+    for _ in range(2):
+        assert model(lambda: got("a", "b", "c")) == ["a", "b", "c"]
+        with pytest.raises(VariableExistsError, match="'c' was already got"):
+            model(lambda: got("a", "b", "c", "c"))
+
+
+def test_a_module_that_calls_itself_and_threads_each_hold_their_own_call_against_the_last() -> None:
+    def recursive(x: torch.Tensor, depth: int) -> torch.Tensor:
+        x = x * get_variable("before", [1])
+        if depth:
+            with variable_scope("inside"):
+                x = model(x, depth - 1)
+        return x * get_variable("after", [1])
+
+    model = ScopedModule(recursive, seed=0).build(torch.ones(1), 0)
+    before, after = model.variables["before"], model.variables["after"]
+    for depth in (0, 2, 1, 2, 2):
+        expected = (before * after) ** (depth + 1)
+        assert torch.allclose(model(torch.ones(1), depth), expected)
+
+
+def test_names_of_operations_are_told_of_a_call_that_was_held_against_another() -> None:
+    def forward(late: bool) -> tuple[str, str]:
+        for _ in range(2):
+            with variable_scope("a") as scope:
+                x = torch.ones(1) + 1
+        with variable_scope("b"):
+            get_variable("v", [1])
+        return op_name(x), scope.original_name_scope if late else ""
+
+    model = ScopedModule(forward)
+    with name_ops():
+        assert [model(True) for _ in range(3)] == [("a_1/add", "a_1/")] * 3
+
+
+def test_a_scope_that_is_kept_tells_its_name_scope_after_later_calls() -> None:
+    kept = []
+
+    def forward(names: str) -> None:
+        for name in names:
+            with variable_scope(name) as scope:
+                get_variable("v", [1])
+            kept.append(scope)
+        kept.append(get_variable_scope())
+
+    model = ScopedModule(forward)
+    with model.building():
+        model("ab"), model("aba"[:2])
+    model("ab"), model("ba"), model("ab")
+    assert [scope.original_name_scope for scope in kept] == ["a/", "b/", ""] * 3 + ["b/", "a/", ""] + ["a/", "b/", ""]
