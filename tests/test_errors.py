@@ -111,7 +111,7 @@ class NotAModule:
 
 NAME_RULE = (
     "A name is one or more segments between single slashes, each non-empty, without '.', ':', double quotes, "
-    "backslashes, white space or control characters: 'encoder/layer_0/weights'."
+    "backslashes, white space, control or invisible characters, in normal form (NFKC): 'encoder/layer_0/weights'."
 )
 KIND_RULE = (
     "A path is one thing: ask for it by the function that made it (get_variable makes parameters, get_buffer makes "

@@ -9,7 +9,7 @@ may want (``path``, ``scope``) stay on the error as attributes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 
@@ -55,6 +55,12 @@ class ScopeError(Exception):
 
 def _made(made_at: str | None) -> str:
     return f" (made at {made_at})" if made_at else " (from a state_dict or a checkpoint, or put in by hand)"
+
+
+def _first(paths: Sequence[str]) -> str:
+    """The first few of some paths."""
+    quoted = ", ".join(f"'{path}'" for path in paths[:3])
+    return f"{quoted}, ..." if len(paths) > 3 else quoted or "no variable"
 
 
 def _nearest(nearest: Iterable[str]) -> str:
@@ -250,6 +256,15 @@ class VariableNotFoundError(ScopeError, ValueError):
         )
 
     @classmethod
+    def of_loaded(cls, owner: str, loaded: Sequence[str], asked: Sequence[str]) -> Self:
+        return cls._said(
+            f"Nothing of the state_dict that {owner} was made from is asked for by its code.",
+            f"It has {_first(loaded)}; the code asks for {_first(asked)}.",
+            "Load a state_dict of this model into a new one, or one of other names by "
+            "torchscope.checkpoint.load_checkpoint with a map.",
+        )
+
+    @classmethod
     def of_tensor(cls, owner: str) -> Self:
         return cls._said(
             f"That tensor is no variable of {owner}: none of its variables is the same object.",
@@ -405,8 +420,9 @@ class InvalidNameError(ScopeError, ValueError):
     def of(cls, name: object, problem: str) -> Self:
         return cls._said(
             f"{name!r} is no valid name: {problem}.",
-            "A name is one or more segments between single slashes, each non-empty, without '.', ':', double "
-            "quotes, backslashes, white space or control characters: 'encoder/layer_0/weights'.",
+            "A name is one or more segments between single slashes, each non-empty, without '.', ':', double quotes, "
+            "backslashes, white space, control or invisible characters, in normal form (NFKC): "
+            "'encoder/layer_0/weights'.",
         )
 
 

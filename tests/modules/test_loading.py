@@ -17,6 +17,7 @@ from torchscope import (
     ScopeError,
     TracingError,
     VariableDtypeError,
+    VariableNotFoundError,
     get_buffer,
     get_module,
     get_variable,
@@ -217,3 +218,18 @@ def test_a_get_without_a_shape_leaves_what_was_loaded_as_it_is(found: torch.dtyp
     model = ScopedModule(lambda: get_variable("w"))
     model.load_state_dict({"variables.w": torch.ones(2, dtype=found)})
     assert model().dtype == found
+
+
+def test_a_state_dict_of_which_the_code_asks_for_nothing_is_refused() -> None:
+    def forward() -> None:
+        with variable_scope("a"):
+            get_variable("w", [2])
+
+    model = ScopedModule(forward)
+    model.load_state_dict({"variables.model/a/w": torch.ones(2)}, strict=False)
+    with pytest.raises(
+        VariableNotFoundError, match=r"Nothing of the state_dict .*\nIt has 'model/a/w'; the code asks for 'a/w'"
+    ):
+        model()
+    assert not model.built
+    assert list(model.variables) == ["model/a/w"]

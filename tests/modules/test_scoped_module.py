@@ -750,3 +750,11 @@ def test_a_module_says_what_it_wraps_and_whether_it_is_built() -> None:
     model = ScopedModule(forward)
     assert repr(model).startswith("ScopedModule(\n  forward, not built\n")
     assert repr(model.build()).startswith("ScopedModule(\n  forward\n")
+
+
+@pytest.mark.parametrize(
+    "method", ["regularization_loss", "regularization_losses", "apply_constraints", "reset_parameters"]
+)
+def test_what_would_do_nothing_before_the_module_is_built_says_so(method: str) -> None:
+    with pytest.raises(NotBuiltError, match="was never built"):
+        getattr(ScopedModule(lambda: get_variable("w", [1])), method)()

@@ -374,3 +374,66 @@ def test_a_tensor_does_not_take_the_place_of_a_layer() -> None:
     model = ScopedModule(lambda: get_module("l", nn.Linear, 2, 2)).build()
     with pytest.raises(VariableKindError, match="'l'"):
         model.variables["l"] = torch.ones(2)
+
+
+def forward_with_state(x: Tensor) -> Tensor:
+    x = get_module("norm", nn.BatchNorm1d, 2)(x)
+    return get_module("drop", nn.Dropout, 0.5)(x)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_layer_is_made_in_the_mode_that_the_model_is_in(training: bool) -> None:
+    x = torch.arange(8.0).reshape(4, 2)
+    model = ScopedModule(forward_with_state).train(training).build(x)
+    assert [layer.training for layer in model.modules()] == [training] * 4
+    if not training:
+        by_hand = nn.BatchNorm1d(2).eval()
+        assert torch.equal(model(x), by_hand(x))
+        assert torch.equal(model.variables.get_submodule("norm").running_mean, torch.zeros(2))
+
+
+def test_a_factory_may_make_a_layer_that_stays_in_eval_mode() -> None:
+    model = ScopedModule(lambda: get_module("norm", lambda: nn.BatchNorm1d(2).eval()))
+    assert not model().training
+
+
+def test_a_layer_without_state_need_not_be_in_the_state_dict_that_a_module_is_made_from() -> None:
+    def forward(x: Tensor) -> Tensor:
+        return get_module("relu", nn.ReLU)(x * get_variable("w", [2]))
+
+    x = torch.ones(2)
+    saved = ScopedModule(forward).build(x)
+    model = ScopedModule(forward)
+    model.load_state_dict(saved.state_dict())
+    assert torch.equal(model(x), saved(x))
+
+
+def test_a_layer_with_state_has_to_be_in_it() -> None:
+    def forward() -> None:
+        get_variable("w", [2])
+        get_module("linear", nn.Linear, 2, 2)
+
+    model = ScopedModule(forward)
+    model.load_state_dict({"variables.w": torch.ones(2)})
+    with pytest.raises(VariableNotFoundError, match="'linear' was not in the state_dict"):
+        model()
+    assert list(model.variables) == ["w"]
+
+
+def in_parts(shape: Any, dtype: Any) -> list[int]:
+    return [2] + [1] * (len(shape) - 1)
+
+
+@pytest.mark.parametrize("first", ["module", "parts"])
+def test_a_path_is_a_layer_or_a_variable_in_parts(first: str) -> None:
+    gets = {
+        "module": lambda: get_module("w", nn.Linear, 2, 2),
+        "parts": lambda: get_variable("w", [4, 2], partitioner=in_parts),
+    }
+
+    def forward() -> None:
+        gets.pop(first)()
+        gets.popitem()[1]()
+
+    with pytest.raises(VariableKindError, match="'w': asked for a"):
+        ScopedModule(forward)()

@@ -554,3 +554,20 @@ def test_a_python_number_takes_the_dtype_that_is_asked_for(value: Any, dtype: to
 def test_a_number_does_not_take_a_dtype_in_which_it_would_be_another(value: Any, dtype: torch.dtype) -> None:
     with pytest.raises(VariableDtypeError, match="the initializer is a constant of dtype"):
         ScopedModule(lambda: get_variable("v", dtype=dtype, initializer=value))()
+
+
+@pytest.mark.parametrize("shape", [[True], [2, False], [10**20], [1.0], ["2"]], ids=str)
+def test_a_shape_that_is_none_is_refused_and_leaves_equal_shapes_of_others_alone(shape: Any) -> None:
+    with pytest.raises(VariableShapeError, match="is no shape"):
+        ScopedModule(lambda: get_variable("w", shape)).build()
+    model = ScopedModule(lambda: get_variable("w", [1])).build()
+    assert [type(size) for size in model.specs["w"].shape] == [int]
+
+
+def test_sizes_are_kept_as_plain_ints() -> None:
+    class Size(enum.IntEnum):
+        HIDDEN = 67
+
+    shapes = [ScopedModule(lambda: get_variable("w", (Size.HIDDEN, np.int64(67)))).build().specs["w"].shape]
+    shapes.append(ScopedModule(lambda: get_variable("w", [67, 67])).build().specs["w"].shape)
+    assert [[type(size) for size in shape] for shape in shapes] == [[int, int]] * 2

@@ -213,3 +213,23 @@ def test_what_a_getter_asks_for_is_checked() -> None:
     ):
         with pytest.raises(error):
             ScopedModule(forward)(getter)
+
+
+def test_a_getter_is_shown_what_is_trained_and_passing_it_on_changes_nothing() -> None:
+    """TensorFlow shows ``trainable=True`` where nothing was said, and ``False`` for a local variable."""
+    seen = {}
+
+    def getter(getter: Any, name: str, *args: Any, trainable: Any = None, **kwargs: Any) -> Any:
+        seen[name] = trainable
+        return getter(name, *args, trainable=trainable, **kwargs)
+
+    def forward() -> None:
+        with variable_scope("", custom_getter=getter):
+            get_variable("real", [1])
+            get_variable("integer", [1], torch.int64)
+            get_variable("frozen", [1], trainable=False)
+            get_buffer("buffer", [1])
+
+    model = ScopedModule(forward).build()
+    assert seen == {"real": True, "integer": True, "frozen": False, "buffer": False}
+    assert [spec.path for spec in model.specs.values() if spec.trainable] == ["real"]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from tests.oracle.dialects import Torchscope, partitioner, run
-from tests.oracle.programs import programs
+from tests.oracle.dialects import Torchscope, partitioner
+from tests.oracle.programs import programs, run
 from tests.oracle.regressions import PROGRAMS
 from torchscope import (
     ScopedModule,

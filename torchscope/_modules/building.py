@@ -16,6 +16,7 @@ from .._variables.module_tree import held_by
 from .._variables.path_tree import OUTSIDE
 from .._variables.store import Undo, VariableStore
 from .._variables.tracing import tracer
+from ..errors import VariableNotFoundError
 from .unkept import Watch
 
 _NO_PARAMETERS: dict[str, Tensor | None] = {}
@@ -30,6 +31,8 @@ def start(call: Call, *, sets_built: bool) -> None:
     if tracer() is not None:
         return
     building = Building(sets_built=sets_built, part_of=_call_around(call), modes=modes())
+    if sets_built:
+        building.loaded = [path for path, origin in list(call.store.provisional.items()) if origin == "file"]
     call.keep_own_notes()
     call.building = building  # from here on, who fails rolls back
     if sets_built and building.part_of is None:
@@ -65,6 +68,8 @@ def finish(call: Call) -> None:
         if call in store.building_calls:
             store.building_calls.remove(call)
         order = {**building.order, **call.keep_own_notes()}
+        if building.loaded and not any(path in order for path in building.loaded):
+            raise VariableNotFoundError.of_loaded(store.owner, building.loaded, list(order))
         if around is not None and outer is not None and around.store is store:
             outer.order.update(order)
         else:

@@ -206,9 +206,12 @@ class ScopedModule(Root):
         [1.0, 1.0]
 
         Raises:
+            NotBuiltError: as :meth:`parameters`, outside of a call.
             InitializerError: a variable came from a ``state_dict`` and was never got, so its initializer is unknown; or
                 a layer has other tensors now than its factory makes.
         """
+        if running(self) is None:
+            self._refuse_unbuilt()
         reset(self.variables)
 
     # Looking at the variables
@@ -350,7 +353,12 @@ class ScopedModule(Root):
         ...         get_variable("w")
         >>> ScopedModule(forward).build().regularization_losses()
         [tensor(2., grad_fn=<SumBackward0>)]
+
+        Raises:
+            NotBuiltError: as :meth:`parameters`, outside of a call.
         """
+        if running(self) is None:
+            self._refuse_unbuilt()
         return self.get_collection(REGULARIZATION_LOSSES, scope)
 
     def regularization_loss(self) -> Tensor:
@@ -379,7 +387,12 @@ class ScopedModule(Root):
         >>> model.apply_constraints()
         >>> model.variables["w"].tolist()
         [0.5, 0.5]
+
+        Raises:
+            NotBuiltError: as :meth:`parameters`, outside of a call.
         """
+        if running(self) is None:
+            self._refuse_unbuilt()
         collections.apply_constraints(self.variables)
 
     # As any nn.Module

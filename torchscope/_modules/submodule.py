@@ -80,11 +80,15 @@ def _answer(scope: VariableScope, path: str, factory: Callable[..., M], args: Ar
     """The module of a path, by the rule of reuse."""
     call = scope._call
     store, spec = call.store, call.store.specs.get(path)
+    spec = spec or store.specs.get(f"{path}/part_0" if path in store.parts else "")
     if spec is not None:
         raise VariableKindError.of(path, "module", spec.kind, spec.made_at)
     module, made_at = store._modules.get(path), store.module_made_at.get(path)
     got = call.has_got(path)
-    if store.is_new(call, path, scope._settings.reuse, got=got, exists=module is not None, made_at=made_at):
+    # Whether it is saved is known once it is made: a ReLU has nothing to save.
+    if store.is_new(
+        call, path, scope._settings.reuse, got=got, exists=module is not None, made_at=made_at, saved=False
+    ):
         module = _create(scope, path, _maker(scope, factory, args, kwargs))
     else:
         compare(store, call, path, made_at)
@@ -103,6 +107,10 @@ def _create(scope: VariableScope, path: str, make: _Maker) -> nn.Module:
     call, store = scope._call, scope._call.store
     device = scope._settings.device if scope._settings.device is not None else store.device
     module = make(path, store.seed, device)
+    if not store.training:
+        module.eval()
+    if module.state_dict():  # then it may have to be in the state_dict that the root is made from
+        store.is_new(call, path, False, got=False, exists=False, made_at=None, saved=True)
     store.note_created(call, path, {f"{path}.{name}": tensor for name, tensor in tensors_of(module)})
     store.makers[path] = make
     store.put_module(path, module, caller())

@@ -53,7 +53,7 @@ class Watch:
     def _note_run(self, module: nn.Module, inputs: object) -> None:
         made = self._made.get(id(module))
         if made is not None and made() is module and self._runs_here() and self._has_own_weights(module):
-            self._ran.append((made, (type(module).__name__, *place_of_caller())))
+            self._ran.append((made, (_named(module), *place_of_caller())))
 
     def _has_own_weights(self, module: nn.Module) -> bool:
         """Whether it runs with weights of its own: not in a factory, nor with variables put in their places."""
@@ -78,9 +78,16 @@ class Watch:
         forgotten = dict.fromkeys(where for layer, where in self._ran if layer() is None)
         for name, file, line in forgotten:
             warnings.warn_explicit(
-                f"{name} was made and run inside a call of {owner}, and nothing kept it: each call will make new "
-                f"weights that no optimizer sees. Write get_module('name', nn.{name}, ...), or make it in __init__.",
+                f"{name.removeprefix('nn.')} was made and run inside a call of {owner}, and nothing kept it: each call "
+                f"will make new weights that no optimizer sees. Write get_module('name', {name}, ...), or make it in "
+                "__init__.",
                 UserWarning,
                 file,
                 line,
             )
+
+
+def _named(layer: nn.Module) -> str:
+    """The class of a layer as its user writes it."""
+    name = type(layer).__name__
+    return f"nn.{name}" if getattr(nn, name, None) is type(layer) else name

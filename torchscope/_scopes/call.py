@@ -47,10 +47,11 @@ class Building:
         modes: what creating a variable changes in the thread, as it was when the call began.
         order: the paths that calls inside it got of the same root.
         kept: what is not to be taken back: others got it and completed.
+        loaded: the paths that came from a file before it, of which it has to ask for one.
         watch: what watches it for layers that it makes and does not keep.
     """
 
-    __slots__ = ("kept", "modes", "order", "part_of", "sets_built", "undo", "watch")
+    __slots__ = ("kept", "loaded", "modes", "order", "part_of", "sets_built", "undo", "watch")
 
     def __init__(self, *, sets_built: bool, part_of: Call | None, modes: tuple[int, bool]) -> None:
         self.sets_built = sets_built
@@ -59,6 +60,7 @@ class Building:
         self.undo: list[Undo] = []
         self.order: dict[str, bool] = {}
         self.kept: list[tuple[VariableStore, dict[str, bool]]] = []
+        self.loaded: list[str] = []
         self.watch: Watching | None = None
 
 

@@ -50,7 +50,7 @@ def ask(
     arguments = _arguments(kind, scope, options)
     initializer = settings.initializer if initializer is None else initializer
     arguments.update(shape=shape, dtype=dtype, initializer=initializer)
-    answer = _StoreGetter(call, kind, scope, dtype)
+    answer = _StoreGetter(call, kind, scope, dtype, options.get("trainable"))
     if getter is None:
         return answer(path, **arguments)
     # A getter is shown the dtype that the variable is going to have, as in TensorFlow.
@@ -77,7 +77,9 @@ def _arguments(kind: Kind, scope: VariableScope, options: Mapping[str, Any]) -> 
         return {**arguments, "trainable": False, "persistent": options.get("persistent", True)}
     for name in ("regularizer", "constraint", "partitioner"):
         arguments[name] = _option(options, name, settings)
-    return {**arguments, "trainable": options.get("trainable")}
+    trainable = options.get("trainable")
+    # A getter is shown whether it is trained, as in TensorFlow. Integers are not, which the store knows.
+    return {**arguments, "trainable": True if trainable is None else trainable}
 
 
 def _option(options: Mapping[str, Any], name: str, settings: Settings) -> Any:
@@ -88,9 +90,17 @@ def _option(options: Mapping[str, Any], name: str, settings: Settings) -> Any:
 class _StoreGetter:
     """The innermost getter: asks the store for exactly what it is told."""
 
-    def __init__(self, call: Call, kind: Kind, scope: VariableScope, asked_dtype: torch.dtype | None) -> None:
+    def __init__(
+        self,
+        call: Call,
+        kind: Kind,
+        scope: VariableScope,
+        asked_dtype: torch.dtype | None,
+        asked_trainable: bool | None,
+    ) -> None:
         self.call, self.kind, self.scope = call, kind, scope
         self.asked_dtype = self.shown_dtype = asked_dtype
+        self.asked_trainable = asked_trainable
 
     def __call__(
         self,
@@ -109,6 +119,7 @@ class _StoreGetter:
     ) -> Tensor:
         # A getter that passes on the dtype it was shown did not choose one: the user's own, perhaps None, is used.
         dtype = self.asked_dtype if dtype is self.shown_dtype else dtype
+        trainable = self.asked_trainable if trainable is True else trainable
         _refuse_string(name, initializer)
         if is_constant(initializer) and shape is not None:
             raise VariableShapeError.of_constant(name, shape)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentValueError, VariableDtypeError, VariableShapeError
+from ..errors import ArgumentValueError, VariableDtypeError, VariableKindError, VariableShapeError
 from .initialize import as_declared, fill, is_constant, value_of
 from .making import default_dtype
 from .request import Partitioner, Request
@@ -53,6 +53,8 @@ def answer(call: Asker, request: Request, partitioner: Partitioner | None) -> Te
             mend = f"'{path}' was made in parts. Give the same partitioner, or share it with reuse=True."
             raise ArgumentValueError.of("partitioner", partitioner, mend)
         return store.answer(call, request)
+    if path in store.module_made_at:
+        raise VariableKindError.of(path, request.kind, "module", store.module_made_at[path])
     if path in store.specs:
         mend = f"'{path}' exists in one piece. Ask for it without a partitioner."
         raise ArgumentValueError.of("partitioner", partitioner, mend)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 
@@ -47,9 +48,18 @@ def as_shape(path: str, shape: Shape) -> tuple[int, ...]:
     if hasattr(shape, "__next__"):  # it could be read only once
         raise VariableShapeError.of_invalid(path, shape)
     try:
-        sizes = tuple(size if isinstance(size, int) else size.__index__() for size in shape)  # type: ignore[union-attr]
+        sizes = tuple(map(_as_size, shape))  # type: ignore[arg-type]
     except (TypeError, AttributeError):
         raise VariableShapeError.of_invalid(path, shape) from None
-    if any(size < 0 for size in sizes):
+    if any(not 0 <= size <= sys.maxsize for size in sizes):
         raise VariableShapeError.of_invalid(path, shape)
     return sizes
+
+
+def _as_size(size: SupportsIndex) -> int:
+    """A size as a plain int: shapes are kept, and shared by all that are equal, which ``True`` and 1 are too."""
+    if type(size) is int:
+        return size
+    if isinstance(size, bool):
+        raise TypeError
+    return int(size) if isinstance(size, int) else size.__index__()
