@@ -10,7 +10,7 @@ author = "The torchscope authors"
 copyright = "2026, the torchscope authors"
 version = release = torchscope.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "torchscope"
@@ -22,6 +22,8 @@ pygments_style = "friendly"
 pygments_dark_style = "material"
 
 myst_heading_anchors = 3
+copybutton_prompt_text = r">>> |\.\.\. "  # what is copied has no prompts
+copybutton_prompt_is_regexp = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the signatures would be longer than the text; the docstrings give shapes and dtypes
 napoleon_google_docstring = True

@@ -111,7 +111,7 @@ class NotBuiltError(ScopeError, RuntimeError):
     @classmethod
     def of(cls, owner: str, *, compiling: bool = False) -> Self:
         branches = (
-            "If it is being built: torch.cond and the like compile their branches also then, so get the variables "
+            "If torch.cond or the like compiles a branch while it is being built: get the variables "
             "before, see torchscope.control_flow.branch."
         )
         return cls._said(

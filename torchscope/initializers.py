@@ -6,7 +6,7 @@ function of that module, or a :func:`functools.partial` of one, is an initialize
 set to that stream for the time of the call.
 
 The classes here are TensorFlow 1's initializers under TensorFlow 1's names, with its parameters and distributions.
-They take two keywords more than TensorFlow's need explaining:
+Two of their keywords need explaining:
 
 * ``layout``: which axes are the fans. ``"torch"`` reads ``[out, in, *kernel]``, ``"tf"`` reads ``[*kernel, in, out]``.
 * ``dtype``: accepted where TensorFlow has it, and without effect: as in TensorFlow 1's ``get_variable``, it is the

@@ -119,7 +119,7 @@ class ScopedModule(Root):
 
     @property
     def built(self) -> bool:
-        """Whether a call has completed: from then on calls create no variables.
+        """Whether a call has completed. From then on calls create no variables.
 
         >>> from torchscope import ScopedModule, get_variable
         >>> model = ScopedModule(lambda: get_variable("w", [3]))
@@ -218,7 +218,7 @@ class ScopedModule(Root):
 
     @property
     def specs(self) -> Mapping[str, VariableSpec]:
-        """What each variable was declared as, by path: a read-only view.
+        """What each variable was declared as, by path, as a read-only view. Layers of ``get_module`` are not in it.
 
         >>> from torchscope import ScopedModule, get_variable
         >>> ScopedModule(lambda: get_variable("w", [3])).build().specs["w"].shape
@@ -240,7 +240,7 @@ class ScopedModule(Root):
         return path_of(self.variables, variable)
 
     def trainable_variables(self, scope: str | VariableScope | None = None) -> list[Tensor]:
-        """The variables with ``requires_grad``, in order of creation, below ``scope``; ``parameters()`` has all.
+        """The variables with ``requires_grad`` below ``scope``; ``parameters()`` has all.
 
         They are this module's, layers of ``get_module`` included, and not those of modules that are its attributes. For
         a variable that is parametrized or pruned, they are what it is computed from.
