@@ -153,3 +153,36 @@ def test_a_scope_that_is_kept_tells_its_name_scope_after_later_calls() -> None:
         model("ab"), model("aba"[:2])
     model("ab"), model("ba"), model("ab")
     assert [scope.original_name_scope for scope in kept] == ["a/", "b/", ""] * 3 + ["b/", "a/", ""] + ["a/", "b/", ""]
+
+
+def test_a_default_name_after_other_events_is_another_one() -> None:
+    def forward(first: str, second: str) -> list[str]:
+        names = []
+        for name in (first, second):
+            with variable_scope(name or None, None if name else "conv") as scope:
+                get_variable("v", [1])
+                names.append(scope.name)
+        return names
+
+    model = ScopedModule(forward)
+    with model.building():
+        model("", ""), model("conv", "")
+    for _ in range(3):
+        assert model("", "") == ["conv", "conv_1"]
+    assert model("conv", "") == ["conv", "conv_1"]
+    assert model("", "") == ["conv", "conv_1"]
+    with name_ops():
+        assert model("", "") == ["conv", "conv_1"]
+
+
+def test_a_manager_that_is_entered_again_opens_its_name_again_also_where_the_last_call_did_the_same() -> None:
+    def forward() -> list[str]:
+        manager, names = variable_scope(None, "conv"), []
+        for _ in range(3):
+            with variable_scope(None, "outer"), manager as scope:
+                get_variable("v", [1])
+                names.append(scope.name)
+        return names
+
+    model = ScopedModule(forward)
+    assert [model() for _ in range(4)] == [["outer/conv", "outer_1/conv", "outer_2/conv"]] * 4

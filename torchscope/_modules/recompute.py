@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch.utils import checkpoint as torchs
 
-from .._scopes.scope import VariableScope
+from .._names.events import Entry
 from .._scopes.stack import current_call, current_scope, innermost
 from .._scopes.variable_scope import variable_scope
 from .._torch import in_backward, unchecked
@@ -91,10 +91,10 @@ def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
         number = next(runs)
         ordinary = number == 0 or not in_backward()
         if ordinary and current_call() is snapshot.moment.call:
-            before = _default_names_of(scope)
+            call, before = scope._call, scope._call.at
             with nullcontext() if current_scope() is scope else variable_scope(scope):
                 result = function(*args, **kwargs)
-            if number and _default_names_of(scope) != before:
+            if number and any(isinstance(e, Entry) and e.by_default_name for e in call.events[before : call.at]):
                 mend = "It ran before, and opens default names: wrap it anew for each run, or backward mixes them up."
                 raise ArgumentValueError.of("keep_scope's function", function, mend)
             return result
@@ -102,9 +102,3 @@ def keep_scope(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
     return kept
-
-
-def _default_names_of(scope: VariableScope) -> int:
-    """How many default names were given in the call of a scope."""
-    names = scope._call.default_names
-    return 0 if names is None else len(names.given)

@@ -14,13 +14,12 @@ ways_to_the_stack.append(lambda: thread.stack)
 
 
 class Snapshot:
-    """The innermost scope of a call, what the call has got, and how far its default names are, as they are now."""
+    """The innermost scope of a call, and what the call has opened and got, as they are now."""
 
     def __init__(self, scope: VariableScope) -> None:
         call = scope._call
         self.moment = Moment(call, scope, call.at)
         self.settings = scope._settings
-        self.default_names = {} if call.default_names is None else call.default_names.given.copy()
         self.parts = (call.parts or {}).copy()
         self.templates = (call.templates or {}).copy()
 
@@ -42,7 +41,6 @@ class Resumed:
         call.got = dict.fromkeys(before.got_before(moment.at), True)
         call.parts, call.templates = snapshot.parts.copy(), snapshot.templates.copy()
         call.default_names = DefaultNames()
-        call.default_names.given = snapshot.default_names.copy()
         call.default_names.by_path = True  # counts go on from all that was opened before
         self._snapshot, self._creates = snapshot, may_create and before.building is not None
 

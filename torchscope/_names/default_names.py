@@ -19,15 +19,13 @@ class DefaultNames:
     :class:`Counts`.
 
     Attributes:
-        given: the name that each manager was given: entered twice in one call, it opens the same name again.
         by_path: whether a scope was opened by an object, a name with slashes, or ``""``.
         counts: the counts of all paths, once they are needed.
     """
 
-    __slots__ = ("_children", "by_path", "counts", "given")
+    __slots__ = ("_children", "by_path", "counts")
 
     def __init__(self) -> None:
-        self.given: dict[object, str] = {}
         self.by_path = False
         self.counts: Counts | None = None
         self._children: dict[int, Children] = {}

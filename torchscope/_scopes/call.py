@@ -158,6 +158,13 @@ class Call(History):
         mine = [event for event in self.events[:at] if isinstance(event, str)]
         return mine if self.moment is None else [*self.moment.call.got_before(self.moment.at), *mine]
 
+    def goes_on_after(self, call: Call, at: int) -> bool:
+        """Whether what is at a place among the events of a call lies before what happens here."""
+        before, moment = call is self, self.moment
+        while not before and moment is not None:
+            before, moment = moment.call is call and at < moment.at, moment.call.moment
+        return before
+
     @property
     def is_over(self) -> bool:
         """Whether it was left."""

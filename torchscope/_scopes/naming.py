@@ -21,17 +21,13 @@ def default_names(call: Call) -> DefaultNames:
     return call.default_names
 
 
-def unique_name(call: Call, scope: VariableScope, manager: object, default_name: str | None) -> str:
-    """A default name made unique in ``scope``; the same again when ``manager`` is entered again in the same call."""
+def unique_name(call: Call, scope: VariableScope, default_name: str | None) -> str:
+    """A default name made unique in ``scope``."""
     names = call.default_names or default_names(call)
-    name = names.given.get(manager)
-    if name is None:
-        default_name = check_default(default_name)
-        if names.counts is None and (names.by_path or "/" in default_name):
-            names.counts = _first_counts(call)
-        name = names.unique(call.events, call.at, scope._at, scope._prefix, default_name)
-        names.given[manager] = name
-    return name
+    default_name = check_default(default_name)
+    if names.counts is None and (names.by_path or "/" in default_name):
+        names.counts = _first_counts(call)
+    return names.unique(call.events, call.at, scope._at, scope._prefix, default_name)
 
 
 def check_default(default_name: str | None) -> str:

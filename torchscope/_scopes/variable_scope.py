@@ -172,13 +172,17 @@ class ScopeManager:
             Settings().replace(**self._settings_given)  # a bad setting is told here, where it stands, not on entering
 
     def _enter_slowly(self) -> VariableScope:
+        if self._name_or_scope is None and self._scope is None:
+            scope = _enter_as_before(self)
+            if scope is not None:
+                return scope
         self._settle_name()
         outer, name = innermost("variable_scope()"), self._name_or_scope
         call = outer._call
         scope = EnteredScope()
         scope._call, scope._parent, scope._range = call, outer, None
-        scope._settings = self._settings_in(outer if not isinstance(name, VariableScope) else name)
-        opened = unique_name(call, outer, self, self._default_name) if name is None else name
+        scope._settings = _settings_on_top_of(name if isinstance(name, VariableScope) else outer, self)
+        opened = self._unique_name(call, outer) if name is None else name
         entry = self._entry(outer, opened)
         scope._at = call.at
         if isinstance(opened, VariableScope):
@@ -189,17 +193,11 @@ class ScopeManager:
         self._open_as(scope, entry)
         return scope
 
-    def _settings_in(self, origin: VariableScope) -> Settings:
-        settings = origin._settings
-        if not self._options:
-            return settings
-        given, reuse = self._settings_given, self._options.get("reuse")
-        if given:
-            getter, outer_getter = cast("Getter | None", given.get("custom_getter")), settings.custom_getter
-            if getter is not None and outer_getter is not None:
-                given = {**given, "custom_getter": compose(getter, outer_getter)}
-            settings = settings.replace(**given)
-        return settings.sharing(reuse) if reuse and reuse is not settings.reuse else settings
+    def _unique_name(self, call: Call, outer: VariableScope) -> str:
+        """A default name made unique; the same again if it was entered before in the same call."""
+        first = self._first_in(call)
+        entry = None if first is None else first._entry
+        return unique_name(call, outer, self._default_name) if entry is None else entry.prefix[len(entry.outer) : -1]
 
     def _entry(self, outer: VariableScope, opened: str | VariableScope) -> Entry:
         """What to note of it: where its name says below the open scope; or, of a scope object, its own path."""
@@ -216,14 +214,14 @@ class ScopeManager:
         by_default_name = self._name_or_scope is None
         own_name = str.__str__((self._default_name if by_default_name else opened) or "")  # of an enum, the string
         first = self._first_in(call)
-        again = None if first is None else first._at
+        again = None if first is None else first._at if first._call is call else first
         prefix = outer._prefix + paths.prefix_of(opened)
         return Entry(prefix, outer._prefix, own_name, opens, by_default_name=by_default_name, again=again)
 
     def _first_in(self, call: Call) -> VariableScope | None:
         """The scope that it opened first in a call, if it was entered there before."""
         for first in (getattr(self, "_first", None), self._scope):
-            if first is not None and first is not NOT_ONE and first._call is call:
+            if first is not None and first is not NOT_ONE and call.goes_on_after(first._call, first._at):
                 return first
         return None
 
@@ -287,6 +285,45 @@ class ScopeManager:
                 return function(*args, **kwargs)
 
         return inside
+
+
+def _enter_as_before(manager: ScopeManager) -> VariableScope | None:
+    """Enter by a default name, if the last call did the same here: after the same events the name is the same."""
+    try:
+        call: Call = thread.stack.call  # type: ignore[assignment]  # without one, the slow path
+        outer, at = call.scope, call.at
+        entry: Entry = call.events[at]  # type: ignore[assignment]  # of another event, the slow path
+        prefix, above, own_name, opens, by_default_name, _, again = entry
+        node = outer._node.scopes[prefix[len(above) : -1]]
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None
+    if not by_default_name or not opens or again is not None or own_name != manager._default_name:
+        return None
+    if node.prefix != prefix:  # it was opened in another scope
+        return None
+    scope = EnteredScope()
+    scope._node = node
+    scope._settings = outer._settings
+    scope._call = call
+    scope._parent = outer
+    scope._at = at
+    call.at = at + 1
+    manager._scope = call.scope = scope
+    return scope
+
+
+def _settings_on_top_of(origin: VariableScope, manager: ScopeManager) -> Settings:
+    """The settings of a scope with those that a manager was given."""
+    settings = origin._settings
+    if not manager._options:
+        return settings
+    given, reuse = manager._settings_given, manager._options.get("reuse")
+    if given:
+        getter, outer_getter = cast("Getter | None", given.get("custom_getter")), settings.custom_getter
+        if getter is not None and outer_getter is not None:
+            given = {**given, "custom_getter": compose(getter, outer_getter)}
+        settings = settings.replace(**given)
+    return settings.sharing(reuse) if reuse and reuse is not settings.reuse else settings
 
 
 NOT_ONE = EnteredScope()
