@@ -100,4 +100,4 @@ __all__ = [
     "zeros_initializer",
 ]
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"

@@ -20,7 +20,6 @@ BEGIN = [
     "ScopedModule.forward",
     "run",
     "Call.__init__",
-    "History.__init__",
     "open_base",
     "push",
     "ScopedModule.forward",

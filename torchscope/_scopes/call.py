@@ -143,15 +143,17 @@ class Call(History):
         self.parameters: Mapping[str, Tensor | None] = store._parameters
         self.traced = is_dynamo_compiling()
         if self.traced:
-            super().__init__(None)
+            plan = None
             if store.provisional:  # the fast path must not find them: their next get completes the declaration
                 self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
             self.tree = TracedNode("", self.parameters, store, branch_depth())  # type: ignore[assignment]  # it stands for a node
             self.profiled = False
         else:
-            super().__init__(cast("Plan | None", store.entered.get(function)))
+            plan = cast("Plan | None", store.entered.get(function))
             self.profiled = profiler._is_profiler_enabled and tracer() is None
             self.tree = OUTSIDE if self.profiled else store.tree
+        self.plan, self.at = plan, 0
+        self.events, self.got = ([None], {}) if plan is None else (plan.events, None)
 
     def got_before(self, at: int) -> list[str]:
         """The paths that had been got when ``at`` events had happened."""

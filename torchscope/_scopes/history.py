@@ -46,14 +46,6 @@ class History:
     got: dict[str, bool] | None
     plan: Plan | None
 
-    def __init__(self, plan: Plan | None) -> None:
-        self.plan = plan
-        self.at = 0
-        if plan is None:
-            self.events, self.got = [None], {}
-        else:
-            self.events, self.got = plan.events, None
-
     def note(self, event: Event) -> None:
         """Note what happened."""
         if self.got is None:

@@ -292,10 +292,12 @@ def _enter_as_before(manager: ScopeManager) -> VariableScope | None:
     try:
         call: Call = thread.stack.call  # type: ignore[assignment]  # without one, the slow path
         outer, at = call.scope, call.at
-        entry: Entry = call.events[at]  # type: ignore[assignment]  # of another event, the slow path
+        entry = call.events[at]
+        if type(entry) is not Entry:
+            return None
         prefix, above, own_name, opens, by_default_name, _, again = entry
         node = outer._node.scopes[prefix[len(above) : -1]]
-    except (LookupError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, AttributeError):
         return None
     if not by_default_name or not opens or again is not None or own_name != manager._default_name:
         return None
