@@ -12,6 +12,7 @@ from tests.oracle.dialects import Torchscope, partitioner
 from tests.oracle.programs import programs, run
 from tests.oracle.regressions import PROGRAMS
 from torchscope import (
+    ArgumentTypeError,
     ScopedModule,
     VariableExistsError,
     get_variable,
@@ -186,3 +187,14 @@ def test_a_manager_that_is_entered_again_opens_its_name_again_also_where_the_las
 
     model = ScopedModule(forward)
     assert [model() for _ in range(4)] == [["outer/conv", "outer_1/conv", "outer_2/conv"]] * 4
+
+
+def test_without_any_name_the_error_says_so_also_where_the_last_call_gave_a_default_name() -> None:
+    def forward(default_name: str | None) -> None:
+        with variable_scope(None, default_name):
+            get_variable("v", [1])
+
+    model = ScopedModule(forward).build("conv")
+    model("conv"), model("conv")
+    with pytest.raises(ArgumentTypeError, match="Give a name, a VariableScope or a default_name"):
+        model(None)

@@ -297,9 +297,9 @@ def _enter_as_before(manager: ScopeManager) -> VariableScope | None:
             return None
         prefix, above, own_name, opens, by_default_name, _, again = entry
         node = outer._node.scopes[prefix[len(above) : -1]]
-    except (LookupError, TypeError, AttributeError):
-        return None
-    if not by_default_name or not opens or again is not None or own_name != manager._default_name:
+        if not by_default_name or not opens or again is not None or own_name != manager._default_name:
+            return None
+    except (LookupError, TypeError, AttributeError):  # no variable lies below it, or no name at all was given
         return None
     if node.prefix != prefix:  # it was opened in another scope
         return None
