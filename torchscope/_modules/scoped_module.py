@@ -210,8 +210,7 @@ class ScopedModule(Root):
             InitializerError: a variable came from a ``state_dict`` and was never got, so its initializer is unknown; or
                 a layer has other tensors now than its factory makes.
         """
-        if running(self) is None:
-            self._refuse_unbuilt()
+        self._refuse_unbuilt_outside_of_calls()
         reset(self.variables)
 
     # Looking at the variables
@@ -262,8 +261,7 @@ class ScopedModule(Root):
             NotBuiltError: as :meth:`parameters`, outside of a call.
             ArgumentValueError: ``scope`` selects nothing; the message has the nearest paths.
         """
-        if running(self) is None:
-            self._refuse_unbuilt()
+        self._refuse_unbuilt_outside_of_calls()
         return self.get_collection(TRAINABLE_VARIABLES, scope)
 
     def global_variables(self, scope: str | VariableScope | None = None) -> list[Tensor]:
@@ -357,8 +355,7 @@ class ScopedModule(Root):
         Raises:
             NotBuiltError: as :meth:`parameters`, outside of a call.
         """
-        if running(self) is None:
-            self._refuse_unbuilt()
+        self._refuse_unbuilt_outside_of_calls()
         return self.get_collection(REGULARIZATION_LOSSES, scope)
 
     def regularization_loss(self) -> Tensor:
@@ -391,8 +388,7 @@ class ScopedModule(Root):
         Raises:
             NotBuiltError: as :meth:`parameters`, outside of a call.
         """
-        if running(self) is None:
-            self._refuse_unbuilt()
+        self._refuse_unbuilt_outside_of_calls()
         collections.apply_constraints(self.variables)
 
     # As any nn.Module
@@ -472,6 +468,10 @@ class ScopedModule(Root):
         store = self.variables
         store.made_strictly = strict and not store.built
         return loaded
+
+    def _refuse_unbuilt_outside_of_calls(self) -> None:
+        if running(self) is None:
+            self._refuse_unbuilt()
 
     def _refuse_unbuilt(self) -> None:
         store = self.variables
