@@ -245,11 +245,18 @@ def numbers(seed: int | None, names: list[str], **options: Any) -> dict[str, Ten
     return {path: variable.detach().clone() for path, variable in held.items()}
 
 
+class _NoisyZeros(zeros_initializer):
+    def __call__(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.copy_(torch.rand(tensor.shape))
+
+
 FILLERS: dict[str, Any] = {
     "ours": None,
     "torch": nn.init.xavier_normal_,
     "partial": partial(nn.init.normal_, std=0.5),
+    "partial of a partial": partial(partial(lambda scale, t: t.normal_(0, scale), 0.5)),
     "without generator": lambda t: t.copy_(torch.rand(t.shape)),
+    "a subclass of what draws nothing": _NoisyZeros(),
 }
 
 

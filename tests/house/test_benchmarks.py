@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 BENCHMARKS = {
     "get_variable": (["--layers", "2", "--rounds", "2"], 2),
     "forward": (["--rounds", "2", "--processes", "1"], 6),
+    "building": (["--layers", "10", "--rounds", "1"], 2),
     "scale": (["--variables", "1000", "--rounds", "1"], 7),
     "importing": (["--rounds", "1"], 1),
     "rivals": (["--layers", "2", "--rounds", "1"], 4),

@@ -119,7 +119,8 @@ def _get_slowly(
 ) -> Tensor:
     """All that is not an existing, undisputed variable: creation, getters, options and errors."""
     scope = innermost("get_variable()")
-    refuse_unknown("get_variable", options, VariableOptions)
+    if options:
+        refuse_unknown("get_variable", options, VariableOptions)
     return ask(scope, scope._call, "parameter", name, shape, dtype, initializer, options)
 
 

@@ -43,16 +43,16 @@ def ask(
     """
     settings = scope._settings
     path = scope._path_of(name)
-    _refuse_string(path, initializer)
+    _refuse_string(path, settings.initializer if initializer is None else initializer)
     if dtype is not None and is_constant(initializer):
         value_of(path, initializer, checked("dtype", dtype))  # of another dtype: an error before any getter runs
     getter = _option(options, "custom_getter", settings)
-    arguments = _arguments(kind, scope, options)
     initializer = settings.initializer if initializer is None else initializer
-    arguments.update(shape=shape, dtype=dtype, initializer=initializer)
-    answer = _StoreGetter(call, kind, scope, dtype, options.get("trainable"))
     if getter is None:
-        return answer(path, **arguments)
+        return _straight(settings, call, kind, path, shape, dtype, initializer, options)
+    arguments = _arguments(kind, scope, options)
+    arguments.update(shape=shape, initializer=initializer)
+    answer = _StoreGetter(call, kind, scope, dtype, options.get("trainable"))
     # A getter is shown the dtype that the variable is going to have, as in TensorFlow.
     arguments["dtype"] = answer.shown_dtype = dtype or settings.dtype or default_dtype(call.store)
     within = open_scope or scope
@@ -63,6 +63,43 @@ def ask(
         return made
     finally:
         within._call.note(Left(at))
+
+
+def _straight(
+    settings: Settings,
+    call: Call,
+    kind: Kind,
+    path: str,
+    shape: Shape | None,
+    dtype: torch.dtype | None,
+    initializer: Initializer,
+    options: Mapping[str, object],
+) -> Tensor:
+    """Ask the store without any getter: most variables are made so, and what is not given need not be checked."""
+    sizes = None if shape is None else _shape_beside(path, shape, initializer)
+    request = Request(path, kind, settings.reuse, sizes, checked("dtype", dtype), settings.dtype, initializer)
+    request.device = settings.device
+    partitioner: Partitioner | None = None
+    if kind == "buffer":
+        request.trainable = False
+    else:
+        request.regularizer, request.constraint = settings.regularizer, settings.constraint
+        partitioner = settings.partitioner
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name == "partitioner":
+            partitioner = checked(name, value)
+        else:
+            setattr(request, name, checked(name, value))
+    return partition.answer(call, request, partitioner)
+
+
+def _shape_beside(path: str, shape: Shape, initializer: Initializer) -> tuple[int, ...]:
+    """A shape, which no constant may have beside its own."""
+    if is_constant(initializer):
+        raise VariableShapeError.of_constant(path, shape)
+    return as_shape(path, shape)
 
 
 def _arguments(kind: Kind, scope: VariableScope, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,13 +158,11 @@ class _StoreGetter:
         dtype = self.asked_dtype if dtype is self.shown_dtype else dtype
         trainable = self.asked_trainable if trainable is True else trainable
         _refuse_string(name, initializer)
-        if is_constant(initializer) and shape is not None:
-            raise VariableShapeError.of_constant(name, shape)
         request = Request(
             path=paths.check_path(name),
             kind=self.kind,
             reuse=self.scope._settings.reuse if reuse is None else checked("reuse", reuse),
-            shape=None if shape is None else as_shape(name, shape),
+            shape=None if shape is None else _shape_beside(name, shape, initializer),
             dtype=checked("dtype", dtype),
             default_dtype=self.scope._settings.dtype,
             initializer=initializer,

@@ -146,7 +146,9 @@ def innermost(function: str) -> VariableScope:
     Raises:
         NoActiveModuleError: no module is running in this thread.
     """
-    scope = current_scope()
-    if scope is None:
-        raise NoActiveModuleError.of(function, in_backward=in_backward())
-    return scope
+    call = thread.stack.call
+    if call is None or call.is_over or call.task is not None:
+        call = current_call()
+        if call is None:
+            raise NoActiveModuleError.of(function, in_backward=in_backward())
+    return call.scope

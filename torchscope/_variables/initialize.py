@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import inspect
 import threading
@@ -13,9 +14,17 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from torch.nn import init
 
 from ..errors import InitializerError, ScopeError, VariableDtypeError, VariableShapeError
-from ..initializers import OurInitializer, glorot_uniform_initializer, zeros_initializer
+from ..initializers import (
+    OurInitializer,
+    constant_initializer,
+    glorot_uniform_initializer,
+    identity_initializer,
+    ones_initializer,
+    zeros_initializer,
+)
 from .spec import Initializer
 
 _FILL = "Fill the tensor in place: lambda t: t.fill_(1.0), or functools.partial(torch.nn.init.normal_, std=0.1)."
@@ -32,6 +41,8 @@ creating = _Creating()
 _global_generator = threading.RLock()
 _glorot_uniform = glorot_uniform_initializer()
 _zeros = zeros_initializer()
+_DRAW_NOTHING: set[object] = {init.zeros_, init.ones_, init.constant_, init.eye_, init.dirac_}
+_DRAW_NOTHING |= {zeros_initializer, ones_initializer, constant_initializer, identity_initializer}
 
 
 class plain_mode:
@@ -42,19 +53,28 @@ class plain_mode:
     """
 
     def __enter__(self) -> None:
-        self._depth, self._modes = creating.depth, ExitStack()
+        self._depth, self._gradients = creating.depth, torch.is_grad_enabled()
+        self._modes: ExitStack | None = None
         creating.depth += 1
-        if torch.is_inference_mode_enabled():
+        if torch.is_inference_mode_enabled() or any(map(torch.is_autocast_enabled, _autocast_devices())):
+            self._modes = ExitStack()
             self._modes.enter_context(torch.inference_mode(False))
-        self._modes.enter_context(torch.no_grad())
-        accelerator = torch.accelerator.current_accelerator()
-        for device in ("cpu",) if accelerator is None else ("cpu", accelerator.type):
-            if torch.is_autocast_enabled(device):
+            for device in _autocast_devices():
                 self._modes.enter_context(torch.autocast(device, enabled=False))
+        torch.set_grad_enabled(False)
 
     def __exit__(self, *error: object) -> None:
         creating.depth = self._depth
-        self._modes.close()
+        torch.set_grad_enabled(self._gradients)
+        if self._modes is not None:
+            self._modes.close()
+
+
+@functools.cache
+def _autocast_devices() -> tuple[str, ...]:
+    """The CPU, and the kind of accelerator that this build of torch is for."""
+    accelerator = torch.accelerator.current_accelerator()
+    return ("cpu",) if accelerator is None else ("cpu", accelerator.type)
 
 
 def modes() -> tuple[int, bool]:
@@ -70,7 +90,7 @@ def back_to(before: tuple[int, bool]) -> None:
 
 def as_declared(initializer: Initializer) -> Initializer:
     """The initializer as a declaration keeps it: a class is instantiated, a constant is copied."""
-    if inspect.isclass(initializer):
+    if isinstance(initializer, type):
         return initializer()
     if callable(initializer) or initializer is None:
         return initializer
@@ -84,7 +104,7 @@ def is_constant(initializer: Initializer) -> bool:
 
 def gives_value(initializer: Initializer) -> bool:
     """Whether the initializer stands for a value of its own: a constant, or a callable without arguments."""
-    return is_constant(initializer) or _accepts(initializer)
+    return is_constant(initializer) or _accepts(initializer, 0)
 
 
 def value_of(path: str, initializer: Initializer, dtype: torch.dtype | None, seed: int | None = None) -> Tensor:
@@ -132,7 +152,7 @@ def fill(tensor: Tensor, path: str, initializer: Initializer, seed: int | None) 
     if initializer is None:
         initializer = _default_initializer(path, tensor.dtype)
     try:
-        if seed is None or tensor.is_meta:
+        if seed is None or tensor.is_meta or _draws_nothing(initializer):
             _call(initializer, tensor, path)
         else:
             _fill_from_stream(tensor, path, initializer, seed)
@@ -154,8 +174,8 @@ def _fill_from_stream(tensor: Tensor, path: str, initializer: Initializer, seed:
     # Drawn on the CPU whatever the device, so that the numbers are the same everywhere.
     stream = _stream(path, seed)
     target = tensor if tensor.device.type == "cpu" else torch.empty_like(tensor, device="cpu")
-    with torch.device("cpu"):
-        if _accepts(initializer, target, generator=None):
+    with _drawing_on_the_cpu():
+        if _accepts(initializer, 1, "generator"):
             _call(initializer, target, path, generator=torch.Generator().manual_seed(stream))
         else:
             with _global_stream(stream):
@@ -164,10 +184,23 @@ def _fill_from_stream(tensor: Tensor, path: str, initializer: Initializer, seed:
         tensor.copy_(target)
 
 
+def _draws_nothing(initializer: Initializer) -> bool:
+    """Whether it is known to fill without random numbers: it needs no stream."""
+    if isinstance(initializer, functools.partial):
+        initializer = initializer.func
+    kind = type(initializer)
+    return kind in _DRAW_NOTHING or (type(initializer) is FunctionType and initializer in _DRAW_NOTHING)
+
+
 def _stream(path: str, seed: int) -> int:
     """The seed of a variable: a hash of seed and whole path, so that neither order nor neighbours matter."""
     name = hashlib.blake2b(f"{seed}\0{path}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(name, "little", signed=True)
+
+
+def _drawing_on_the_cpu() -> AbstractContextManager[object]:
+    """Let the CPU be the default device in the block; where it is, no device mode looks at every call of torch."""
+    return nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
 
 
 def stream_of(path: str, seed: int | None) -> AbstractContextManager[None]:
@@ -178,7 +211,7 @@ def stream_of(path: str, seed: int | None) -> AbstractContextManager[None]:
 @contextmanager
 def _global_stream(stream: int) -> Iterator[None]:
     """Set torch's own generator, that of the CPU, to the start of a stream in the block."""
-    with _global_generator, torch.device("cpu"):
+    with _global_generator, _drawing_on_the_cpu():
         state = torch.default_generator.get_state()
         try:
             torch.default_generator.manual_seed(stream)
@@ -188,55 +221,60 @@ def _global_stream(stream: int) -> Iterator[None]:
 
 
 def _call(initializer: Initializer, tensor: Tensor, path: str, **generator: torch.Generator) -> None:
-    if not callable(initializer) or not _accepts(initializer, tensor, **generator):
-        problem = f"the initializer {initializer!r} cannot be called with the tensor to fill as its only argument"
-        raise InitializerError.of(path, problem, _FILL)
     try:
-        result = initializer(tensor, **generator)
+        result = initializer(tensor, **generator)  # type: ignore[operator]  # told below
     except ScopeError:
         raise
     except TypeError as error:  # a factory such as torch.zeros, or TensorFlow's (shape, dtype)
+        if not callable(initializer) or not _accepts(initializer, 1, *generator):
+            problem = f"the initializer {initializer!r} cannot be called with the tensor to fill as its only argument"
+            raise InitializerError.of(path, problem, _FILL) from None
         problem = f"the initializer {initializer!r} failed on the tensor to fill: {error}"
         raise InitializerError.of(path, problem, _FILL) from error
-    if result is not None and not _same_memory(result, tensor):
+    if result is not None and result is not tensor and not _same_memory(result, tensor):
         problem = f"the initializer {initializer!r} returned something else instead of filling its tensor"
         raise InitializerError.of(path, problem, _FILL)
 
 
 def _same_memory(result: object, tensor: Tensor) -> bool:
-    if result is tensor or not isinstance(result, Tensor):
-        return result is tensor
+    if not isinstance(result, Tensor):
+        return False
     if tensor.is_meta:  # all data pointers of the meta device are 0
         return result.is_meta
     return result.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
 
 
 # Of functions, classes and our initializers (by their class): whether they take so many arguments and these keywords.
-# Most variables are filled by a few of them, and reading a signature takes a third of the time of making a variable.
-_known: WeakKeyDictionary[object, dict[tuple[bool, int, tuple[str, ...]], bool]] = WeakKeyDictionary()
+# Most variables are filled by a few of them, and reading a signature takes longer than all else in making a variable.
+_known: WeakKeyDictionary[object, dict[tuple[object, ...], bool]] = WeakKeyDictionary()
 
 
-def _accepts(function: object, *args: object, **kwargs: object) -> bool:
-    """Whether a function can be called with these arguments."""
+def _accepts(function: object, count: int, *names: str) -> bool:
+    """Whether a function can be called with so many arguments and these keywords."""
+    if type(function) is functools.partial:
+        given = tuple(function.keywords)
+        more = tuple(name for name in names if name not in given)
+        if not any(type(arg).__name__ == "Placeholder" for arg in function.args):  # of functools, since Python 3.14
+            return _accepts(function.func, count + len(function.args), *given, *more)
     is_ours = isinstance(function, OurInitializer)
     key = type(function) if is_ours else function
     if not isinstance(key, (FunctionType, type)):
-        return _binds(function, *args, **kwargs)
-    known, asked = _known.setdefault(key, {}), (is_ours, len(args), tuple(kwargs))
+        return _binds(function, count, names)
+    known, asked = _known.setdefault(key, {}), (is_ours, count, names)
     if asked not in known:
-        known[asked] = _binds(function, *args, **kwargs)
+        known[asked] = _binds(function, count, names)
     return known[asked]
 
 
-def _binds(function: object, *args: object, **kwargs: object) -> bool:
+def _binds(function: object, count: int, names: tuple[str, ...]) -> bool:
     if not callable(function):
         return False
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some builtins tell nothing: let the call decide
-        return not kwargs
+        return not names
     try:
-        signature.bind(*args, **kwargs)
+        signature.bind(*(None,) * count, **dict.fromkeys(names))
     except TypeError:
         return False
     return True

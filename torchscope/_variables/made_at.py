@@ -7,7 +7,6 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Iterator
 from types import FrameType
 
 import torch
@@ -31,12 +30,13 @@ def caller() -> str:
     """
     if torch.compiler.is_compiling():  # it cannot look at frames
         return "compiled code"
-    return _said(tuple(_lines()))
+    return _said(tuple(_lines(sys._getframe(1))))
 
 
 def place_of_caller() -> tuple[str, int]:
     """The file and the number of the nearest of these lines."""
-    return next(_lines(), ("unknown", 0))
+    lines = _lines(sys._getframe(1))
+    return lines[0] if lines else ("unknown", 0)
 
 
 def warn_if_made_elsewhere(path: str, owner: str, made_at: str) -> bool:
@@ -58,17 +58,16 @@ def warn_if_made_elsewhere(path: str, owner: str, made_at: str) -> bool:
     return elsewhere
 
 
-def _lines() -> Iterator[tuple[str, int]]:
-    frame: FrameType | None = sys._getframe(1)
-    count = 0
-    while frame is not None and count < _MOST_SEEN:
+def _lines(frame: FrameType | None) -> list[tuple[str, int]]:
+    lines: list[tuple[str, int]] = []
+    while frame is not None and len(lines) < _MOST_SEEN:
         file = frame.f_code.co_filename
-        if count and file == _START_OF_A_CALL:
-            return
+        if lines and file == _START_OF_A_CALL:
+            break
         if _is_the_users(file):
-            yield file, frame.f_lineno
-            count += 1
+            lines.append((file, frame.f_lineno))
         frame = frame.f_back
+    return lines
 
 
 @functools.lru_cache

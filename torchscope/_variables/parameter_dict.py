@@ -156,9 +156,10 @@ class PathParameterDict(nn.ParameterDict):
         self._parameters = UnbuiltParameters(self.owner)  # type: ignore[assignment]  # None stands for no parameter
 
     def _clear_tree(self) -> None:
-        tree, self.tree = self.tree, None
-        if tree is not None:  # a call that is running may be in it
-            tree.clear()
+        tree = self.tree
+        if tree is not None:
+            self.tree = None
+            tree.clear()  # a call that is running may be in it
 
     # The mapping: the base does the rest with these
 

@@ -43,6 +43,12 @@ def as_shape(path: str, shape: Shape) -> tuple[int, ...]:
     >>> as_shape("w", [2, 3]), as_shape("w", 4), as_shape("w", torch.Size([]))
     ((2, 3), (4,), ())
     """
+    if type(shape) is list or type(shape) is tuple:
+        for size in shape:
+            if type(size) is not int or not 0 <= size <= sys.maxsize:
+                break
+        else:
+            return tuple(shape)
     if isinstance(shape, int) and not isinstance(shape, bool):
         shape = (shape,)
     if hasattr(shape, "__next__"):  # it could be read only once
