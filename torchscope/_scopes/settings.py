@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._variables.request import DeviceLike, Partitioner
+from .._variables.request import Partitioner
 from .._variables.reuse import AUTO_REUSE, Reuse
 from .._variables.spec import Constraint, Initializer, Regularizer
 from .arguments import Getter, checked
@@ -30,7 +30,7 @@ class Settings:
     initializer: Initializer
     regularizer: Regularizer | None
     dtype: torch.dtype | None
-    device: DeviceLike | None
+    device: torch.device | None
     partitioner: Partitioner | None
     custom_getter: Getter | None
     constraint: Constraint | None
