@@ -1,5 +1,6 @@
 """TensorFlow 1's variable scopes for PyTorch: parameters made where they are used, by name, with checked sharing."""
 
+from ._modules.compile_once import compile_once as compile_once
 from ._modules.entry import scoped as scoped
 from ._modules.scoped_module import ScopedModule as ScopedModule
 from ._modules.submodule import get_module as get_module
@@ -68,6 +69,7 @@ __all__ = [
     "VariableNotFoundError",
     "VariableScope",
     "VariableShapeError",
+    "compile_once",
     "constant_initializer",
     "get_buffer",
     "get_local_variable",

@@ -151,6 +151,14 @@ class TracingError(ScopeError, RuntimeError):
     """
 
     @classmethod
+    def of_block(cls, what: str) -> Self:
+        return cls._said(
+            f"{what} is not known in a block of compile_once, whose one graph is for all scopes that it runs in.",
+            "Give the block what it needs as arguments, use names that are given in it, or take torch.compile of the "
+            "whole model.",
+        )
+
+    @classmethod
     def of_new_in_branch(cls, path: str, owner: str) -> Self:
         return cls._said(
             f"'{path}' of {owner} is not there yet, and was asked for in a function that torch traces as a branch (of "

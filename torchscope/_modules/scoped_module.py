@@ -306,6 +306,8 @@ class ScopedModule(Root):
         ['v']
         """
         call = running(self)
+        if call is not None:
+            call.refuse_in_block("A collection")
         loose = self.variables.collected if call is None else call.collected or {}
         path = _path(scope)
         collections.refuse_nothing(self.variables, path, loose)
@@ -336,7 +338,7 @@ class ScopedModule(Root):
             store.collected.setdefault(name, []).append(("", value))
         else:
             call.collected = call.collected or {}
-            call.collected.setdefault(name, []).append((call.scope.name, value))
+            call.collected.setdefault(name, []).append((call.scope._prefix[:-1], value))
 
     def regularization_losses(self, scope: str | VariableScope | None = None) -> list[Tensor]:
         """The losses of the regularized variables below ``scope``, computed now, with gradient: one per variable.

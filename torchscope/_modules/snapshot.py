@@ -51,7 +51,7 @@ class Resumed:
         base = open_base(call)
         assert call.tree is not None
         base._settings = snapshot.settings
-        place(base, call.tree, "", snapshot.moment.scope.name)
+        place(base, call.tree, "", snapshot.moment.scope._prefix[:-1])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

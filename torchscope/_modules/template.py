@@ -129,7 +129,9 @@ class Template(Generic[P, R]):
 
     def _state(self) -> TemplateState:
         """What it is in the running call."""
-        templates = innermost("A template")._call.templates
+        call = innermost("A template")._call
+        call.refuse_in_block("A template")
+        templates = call.templates
         return TemplateState() if templates is None else templates.get(self, TemplateState())
 
     def _remember(self, state: TemplateState) -> None:

@@ -125,6 +125,11 @@ class Counts:
         self._set(first, "free", index - 1)
         return name
 
+    def opened_nothing_in(self, events: Events, end: int, scope: int, prefix: str) -> bool:
+        """Whether no scope counts in this one."""
+        self._read_up_to(events, end, scope)
+        return not any(node.count for node in self._node(prefix).children.values())
+
     def go_on(self, events: Events, end: int, scope: int, prefix: str) -> None:
         """Take the counts after ``end`` events, in a scope that was open then, and count on in another call.
 

@@ -13,7 +13,7 @@ from .._names.op_names import OpNames
 from .._torch import branch_depth, profiler
 from .._variables.path_tree import OUTSIDE, PathNode, TracedNode
 from .._variables.store import Collected, Parts, Undo, VariableStore
-from .._variables.tracing import tracer
+from .._variables.tracing import refuse_in_block, tracer
 from .history import History, Plan
 from .settings import Settings
 
@@ -92,16 +92,20 @@ class Call(History):
             while it is profiled or others may find it (``task``), no scope either.
         compares: whether what it gets below default names is held against the code that made it.
         traced: whether the compiler traced its beginning.
+        is_block: whether it is a block of ``compile_once``: names and positions are those in its scope.
+        begins_scope: whether nothing was opened or got in that scope before.
         profiled: whether open scopes are ranges of a profiler's trace.
         task: the asyncio task that it belongs to, where others of the thread may find it (``as_default``).
         building: what it needs to create variables; ``None`` if it may not.
     """
 
     __slots__ = (
+        "begins_scope",
         "building",
         "collected",
         "compares",
         "default_names",
+        "is_block",
         "moment",
         "op_names",
         "outer",
@@ -119,6 +123,7 @@ class Call(History):
 
     scope: VariableScope
     tree: PathNode | None
+    begins_scope: bool  # of a block of compile_once
 
     def __init__(
         self,
@@ -138,7 +143,8 @@ class Call(History):
         self.parts: dict[str, Parts] | None = None
         self.templates: dict[object, TemplateState] | None = None
         self.building: Building | None = None
-        self.compares = False
+        self.compares = self.is_block = False
+        self.begins_scope = True
         self.task: object = None
         self.parameters: Mapping[str, Tensor | None] = store._parameters
         self.traced = is_dynamo_compiling()
@@ -166,6 +172,15 @@ class Call(History):
         while not before and moment is not None:
             before, moment = moment.call is call and at < moment.at, moment.call.moment
         return before
+
+    def refuse_in_block(self, what: str) -> None:
+        """Refuse what differs from scope to scope, in a block that is compiled once for all of them.
+
+        Raises:
+            TracingError: the call is such a block.
+        """
+        if self.is_block:
+            refuse_in_block(what)
 
     @property
     def is_over(self) -> bool:

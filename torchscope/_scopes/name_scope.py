@@ -80,6 +80,8 @@ class name_scope:
     def __enter__(self) -> str:
         scope = innermost("name_scope()")
         call = scope._call
+        if not self._name or self._name.endswith("/"):
+            call.refuse_in_block("A name scope that is entered from the top")
         self._entered.append((call, call.at))
         call.note(NameEntry(self._name, scope._at))
         return paths.prefix_of(open_name_scope(scope))
@@ -95,7 +97,7 @@ class name_scope:
         if scope is not None and scope._call is call and innermost == at:
             call.note(Left(at))
         elif kind is None:
-            found = None if scope is None else f"'{scope.name}'"
+            found = None if scope is None else f"'{scope._prefix[:-1]}'"
             if scope is not None and innermost is not None:
                 entry = scope._call.events[innermost]
                 found = f"name scope {entry.asked!r}" if isinstance(entry, NameEntry) else found
@@ -115,7 +117,9 @@ def get_name_scope() -> str:
     Raises:
         NoActiveModuleError: no module is running in this thread.
     """
-    return open_name_scope(innermost("get_name_scope()"))
+    scope = innermost("get_name_scope()")
+    scope._call.refuse_in_block("The name scope that is open")
+    return open_name_scope(scope)
 
 
 def unique_name(name: str, mark_as_used: bool = True) -> str:
@@ -135,6 +139,7 @@ def unique_name(name: str, mark_as_used: bool = True) -> str:
         InvalidNameError: the name cannot be a path.
     """
     scope = innermost("unique_name()")
+    scope._call.refuse_in_block("The name of an operation")
     path = paths.join(open_name_scope(scope), paths.check(name))
     return op_names(scope._call).unique(path, take=mark_as_used)
 
@@ -206,6 +211,8 @@ def op_name(tensor: Tensor) -> str:
     if not isinstance(tensor, Tensor):
         raise ArgumentTypeError.of("tensor", tensor, "Give a tensor that an operation made, or a variable.")
     scope = current_scope()
+    if scope is not None:
+        scope._call.refuse_in_block("The name of an operation")
     if scope is not None and holds(scope._call.store, tensor):
         return path_of(scope._call.store, tensor)
     name = _names.get(tensor)  # type: ignore[no-untyped-call]

@@ -23,11 +23,23 @@ def default_names(call: Call) -> DefaultNames:
 
 def unique_name(call: Call, scope: VariableScope, default_name: str | None) -> str:
     """A default name made unique in ``scope``."""
+    if scope._parent is None and not call.begins_scope:  # the scope around a block of compile_once
+        call.refuse_in_block("A default name where others were opened before the block")
     names = call.default_names or default_names(call)
     default_name = check_default(default_name)
     if names.counts is None and (names.by_path or "/" in default_name):
         names.counts = _first_counts(call)
     return names.unique(call.events, call.at, scope._at, scope._prefix, default_name)
+
+
+def opened_nothing_yet(scope: VariableScope) -> bool:
+    """Whether no scope counts yet in an open one, so that default names begin anew there."""
+    call = scope._call
+    names = default_names(call)
+    if names.by_path:
+        names.counts = names.counts or _first_counts(call)
+        return names.counts.opened_nothing_in(call.events, call.at, scope._at, scope._prefix)
+    return all(isinstance(event, str) for event in call.events[scope._at + 1 : call.at])
 
 
 def check_default(default_name: str | None) -> str:

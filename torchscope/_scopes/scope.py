@@ -27,7 +27,7 @@ from .call import Call
 from .getter import ask
 from .naming import op_names
 from .settings import NO_SETTINGS, SETTINGS, Settings
-from .stack import innermost, push
+from .stack import innermost, innermost_call, push
 
 
 class VariableScope:
@@ -63,6 +63,9 @@ class VariableScope:
     @property
     def name(self) -> str:
         """The path of the scope, ``"a/b"``; ``""`` at the root."""
+        call: Call | None = getattr(self, "_call", None)
+        if call is not None:
+            call.refuse_in_block("The name of a scope")
         return self._prefix[:-1]
 
     @property
@@ -83,6 +86,9 @@ class VariableScope:
         >>> ScopedModule(forward)()
         ['foo/', 'foo_1/', 'foo/']
         """
+        call: Call | None = getattr(self, "_call", None)
+        if call is not None:
+            call.refuse_in_block("The name of a scope")
         try:
             return self._original
         except AttributeError:
@@ -172,11 +178,14 @@ class VariableScope:
         """:func:`torchscope.get_variable` in this scope, open or not, for the call that is running."""
         current = innermost("VariableScope.get_variable()")
         refuse_unknown("VariableScope.get_variable", options, VariableOptions)
+        if getattr(self, "_call", None) is not current._call:
+            current._call.refuse_in_block("A scope object from outside")
         return ask(self, current._call, "parameter", name, shape, dtype, initializer, options, current)
 
     def get_collection(self, name: str) -> list[Any]:
         """:meth:`ScopedModule.get_collection` of the module that is running, below this scope."""
         call = innermost("VariableScope.get_collection()")._call
+        call.refuse_in_block("A collection")
         return collection(call.store, name, paths.literal(self.name), call.collected or {})
 
     def trainable_variables(self) -> list[Tensor]:
@@ -204,6 +213,9 @@ class VariableScope:
 
     def _set(self, settings: Settings) -> None:
         """Take other settings, and leave the tree if they are not plain: the fast path looks nowhere else."""
+        call = innermost_call()
+        if call is not None and (self._parent is None or self._call is not call):
+            call.refuse_in_block("A scope that was opened outside")
         if not settings.plain and self._node is not OUTSIDE:
             self._own_prefix, self._node = self._prefix, OUTSIDE
         self._settings = settings

@@ -187,7 +187,7 @@ class ScopeManager:
         scope._at = call.at
         if isinstance(opened, VariableScope):
             assert call.tree is not None
-            place(scope, call.tree, "", opened.name)
+            place(scope, call.tree, "", opened._prefix[:-1])
         else:
             place(scope, outer._node, outer._prefix, opened)
         self._open_as(scope, entry)
@@ -204,10 +204,12 @@ class ScopeManager:
         call, opens = outer._call, self._options.get("auxiliary_name_scope", True)
         if isinstance(opened, VariableScope):
             default_names(call).by_path = True
-            own_name = opened.name.rpartition("/")[2]
+            if getattr(opened, "_call", None) is not call:
+                call.refuse_in_block("A scope object from outside")
+            own_name = opened._prefix[:-1].rpartition("/")[2]
             return Entry(opened._prefix, outer._prefix, own_name, opens, is_object=True, again=_same_as(opened, call))
-        if not opened and outer.name:
-            problem = f"it is empty, and the root can be opened so only at the root, not inside '{outer.name}'"
+        if not opened and outer._prefix:
+            problem = f"it is empty, and the root can be opened so only at the root, not inside '{outer._prefix[:-1]}'"
             raise InvalidNameError.of(opened, problem)
         if not opened or "/" in opened:
             default_names(call).by_path = True
@@ -233,8 +235,8 @@ class ScopeManager:
             self._entered = [before]
         entered = getattr(self, "_entered", [])
         fast = not entered and not call.profiled and not entry.ends_by_event
-        if call.profiled and scope.name:
-            scope._range = record_function(scope.name)
+        if call.profiled and scope._prefix:
+            scope._range = record_function(scope._prefix[:-1])
             scope._range.__enter__()  # type: ignore[no-untyped-call]
         call.note(entry)
         if fast:
@@ -270,7 +272,7 @@ class ScopeManager:
 
     def _nesting_error(self, found: VariableScope | None) -> ScopeNestingError:
         name = self._name_or_scope
-        asked = name.name if isinstance(name, VariableScope) else name or getattr(self, "_default_name", None)
+        asked = name._prefix[:-1] if isinstance(name, VariableScope) else name or getattr(self, "_default_name", None)
         return ScopeNestingError.of(f"scope {asked!r}", None if found is None else _described(found))
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
@@ -349,4 +351,4 @@ def _same_as(scope: VariableScope, call: Call) -> int | str | VariableScope:
 
 
 def _described(scope: VariableScope) -> str:
-    return f"'{scope.name}'" if scope._parent is not None else "the bottom of a call"
+    return f"'{scope._prefix[:-1]}'" if scope._parent is not None else "the bottom of a call"

@@ -14,7 +14,7 @@ import torch
 _MOST = 5  # lines that are shown: of more, as in deep recursion, the first and the last
 _MOST_SEEN = 50
 _CUT = ", ..."
-_CALLED_FROM = ", called from "
+CALLED_FROM = ", called from "
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
 _STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
@@ -45,7 +45,7 @@ def warn_if_made_elsewhere(path: str, owner: str, made_at: str) -> bool:
     The ways of both are compared from the variable outwards; one of them may begin farther out.
     """
     here = caller()
-    ways = zip(*(way.partition(_CUT)[0].split(_CALLED_FROM) for way in (made_at, here)), strict=False)
+    ways = zip(*(way.partition(_CUT)[0].split(CALLED_FROM) for way in (made_at, here)), strict=False)
     elsewhere = any(one != other for one, other in ways)
     if elsewhere:
         warnings.warn_explicit(
@@ -82,7 +82,7 @@ def _said(lines: tuple[tuple[str, int], ...]) -> str:
     shown = [f"{_shown(file)}:{line}" for file, line in lines]
     if len(shown) > _MOST:
         shown[_MOST - 2 : -1] = [shown[_MOST - 2] + _CUT]
-    return _CALLED_FROM.join(shown) or "unknown"
+    return CALLED_FROM.join(shown) or "unknown"
 
 
 def _shown(file: str) -> str:

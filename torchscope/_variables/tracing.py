@@ -55,6 +55,12 @@ def refuse_new_in_branch(path: str, owner: str) -> NoReturn:
 
 
 @runs_at_trace_time
+def refuse_in_block(what: str) -> NoReturn:
+    """Say, likewise, that something differs from scope to scope, and the code is compiled once for all of them."""
+    raise TracingError.of_block(what)
+
+
+@runs_at_trace_time
 def refuse_missing(path: str, owner: str, existing: tuple[str, ...]) -> NoReturn:
     """Say which paths there are, likewise."""
     raise VariableNotFoundError.of_built(path, owner, nearest(path, existing))

@@ -1,0 +1,408 @@
+"""``compile_once``: one graph for all scopes that a block runs in; for the call, it is as if it had run eagerly."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch.func import functional_call
+
+from torchscope import (
+    AUTO_REUSE,
+    ArgumentTypeError,
+    NoActiveModuleError,
+    ScopedModule,
+    TracingError,
+    VariableExistsError,
+    VariableNotFoundError,
+    VariableShapeError,
+    compile_once,
+    get_buffer,
+    get_module,
+    get_name_scope,
+    get_variable,
+    get_variable_scope,
+    make_template,
+    name_scope,
+    op_name,
+    unique_name,
+    variable_scope,
+)
+from torchscope.recompute import checkpoint
+
+from ..releases.limits import beyond_torch_before
+
+Block = Callable[..., Tensor]
+SIZE = 4
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.fixture
+def counter() -> CompileCounterWithBackend:
+    return CompileCounterWithBackend("aot_eager")
+
+
+def dense(x: Tensor) -> Tensor:
+    kernel = get_variable("kernel", [SIZE, SIZE])
+    return torch.tanh(x @ kernel + get_variable("bias", [SIZE], initializer=nn.init.zeros_))
+
+
+def rich(x: Tensor) -> Tensor:
+    """A bit of everything: scopes, default names, a buffer that changes, a layer, names of operations."""
+    with variable_scope("attention"), name_scope("scores"):
+        x = x + dense(x)
+    for _ in range(2):
+        with variable_scope(None, "mlp"):
+            x = x + dense(x)
+    mean = get_buffer("mean", [SIZE], initializer=nn.init.zeros_)
+    mean.lerp_(x.detach().mean(0), 0.5)
+    x = get_module("norm", nn.LayerNorm, SIZE)(x - mean)
+    with variable_scope("a/b", reuse=AUTO_REUSE):
+        return get_module("dropout", nn.Dropout, 0.5)(x) * get_variable("scale", [])
+
+
+def stack(block: Block, layers: int = 12) -> ScopedModule:
+    def forward(x: Tensor) -> Tensor:
+        for layer in range(layers):
+            with variable_scope(f"layer_{layer}"):
+                x = block(x)
+        return x
+
+    return ScopedModule(forward, seed=1).build(torch.ones(2, SIZE))
+
+
+def events(model: ScopedModule) -> list[object]:
+    """What the model's last call has noted, and the next one is held against."""
+    (plan,) = model.variables.entered.values()
+    return [getattr(event, "prefix", event) for event in plan.events]  # type: ignore[attr-defined]
+
+
+def test_a_block_in_twelve_scopes_is_one_graph(counter: CompileCounterWithBackend) -> None:
+    model = stack(compile_once(dense, backend=counter, fullgraph=True))
+    x = torch.ones(2, SIZE, requires_grad=True)
+    for _ in range(3):
+        model(x)
+    assert counter.frame_count == 1
+
+
+@pytest.mark.parametrize("block", [dense, rich])
+def test_it_gives_what_the_block_gives_eagerly(block: Block, counter: CompileCounterWithBackend) -> None:
+    eager, compiled = stack(block), stack(compile_once(block, backend=counter, fullgraph=True))
+    inputs = [torch.randn(2, SIZE, requires_grad=True) for _ in range(3)]
+    for train in (True, False):
+        for x in inputs:
+            results = []
+            for model in (eager, compiled):
+                model.train(train)
+                torch.manual_seed(0)
+                results.append(model(x))
+                model.zero_grad()
+                results[-1].square().sum().backward()
+            torch.testing.assert_close(results[0], results[1])
+            torch.testing.assert_close(eager.state_dict(), compiled.state_dict())
+            for one, other in zip(eager.parameters(), compiled.parameters(), strict=True):
+                torch.testing.assert_close(one.grad, other.grad)
+    assert counter.frame_count == (1 if block is dense else 2)  # in training and not
+    assert events(eager) == events(compiled)
+
+
+def test_what_comes_after_a_block_sees_what_it_has_opened_and_got() -> None:
+    def names(block: Block) -> list[str]:
+        def forward(x: Tensor) -> list[str]:
+            found = []
+            for name in ("a", "a", "b"):
+                with variable_scope(name, reuse=AUTO_REUSE):
+                    block(x)
+                    with variable_scope(None, "mlp") as scope, name_scope("scores") as scores:
+                        found += [scope.name, scope.original_name_scope, scores]
+            with variable_scope("b"), variable_scope(None, "attention") as scope:
+                return [*found, scope.name, scope.original_name_scope, get_name_scope()]
+
+        model = ScopedModule(forward).build(torch.ones(2, SIZE))
+        model(torch.ones(2, SIZE))
+        found: list[str] = model(torch.ones(2, SIZE))
+        return found
+
+    assert names(compile_once(rich, backend="eager")) == names(rich)
+
+
+def test_a_variable_that_the_block_got_is_got() -> None:
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("a"):
+            y = block(x)
+            return y * get_variable("bias") if again else y
+
+    again, block = False, compile_once(dense, backend="eager")
+    model = ScopedModule(forward).build(torch.ones(2, SIZE))
+    again = True
+    with pytest.raises(VariableExistsError, match="a/bias"):
+        model(torch.ones(2, SIZE))
+
+
+def test_a_variable_that_was_got_before_the_block_is_got() -> None:
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("a", reuse=reuse):
+            return block(x * get_variable("bias") if before else x)
+
+    before, reuse, block = False, False, compile_once(dense, backend="eager")
+    model = ScopedModule(forward).build(torch.ones(2, SIZE))
+    before = True
+    with pytest.raises(VariableExistsError, match="'a/bias'"):
+        model(torch.ones(2, SIZE))
+    reuse = True
+    model(torch.ones(2, SIZE))
+
+
+def test_blocks_that_share_have_one_graph(counter: CompileCounterWithBackend) -> None:
+    def forward(x: Tensor) -> Tensor:
+        for _ in range(4):
+            with variable_scope("shared", reuse=AUTO_REUSE):
+                x = block(x)
+        return x
+
+    block = compile_once(dense, backend=counter)
+    model = ScopedModule(forward).build(torch.ones(2, SIZE))
+    assert len(list(model.parameters())) == 2
+    model(torch.ones(2, SIZE, requires_grad=True))
+    assert counter.frame_count == 1
+
+
+def wrong_shape(x: Tensor) -> Tensor:
+    return get_variable("kernel", [SIZE + 1])
+
+
+def unknown(x: Tensor) -> Tensor:
+    return get_variable("kernl", [SIZE])
+
+
+@pytest.mark.parametrize(("block", "error"), [(wrong_shape, VariableShapeError), (unknown, VariableNotFoundError)])
+@pytest.mark.parametrize("fullgraph", [True, False])
+def test_errors_of_scopes_come_out_as_they_are(block: Block, error: type[Exception], fullgraph: bool) -> None:
+    run: Block = dense
+
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("a"):
+            return run(x)
+
+    model = ScopedModule(forward).build(torch.ones(2, SIZE))
+    run = compile_once(block, backend="eager", fullgraph=fullgraph)
+    with pytest.raises(error, match="'a/kern"):
+        model(torch.ones(2, SIZE))
+    run = dense
+    model(torch.ones(2, SIZE))  # nothing is left open
+
+
+outside: dict[str, Any] = {}
+
+
+def opens(scope: object) -> str:
+    with variable_scope(scope):  # type: ignore[arg-type]
+        return "opened"
+
+
+def enters(name: str | None) -> str:
+    with name_scope(name) as entered:
+        return entered
+
+
+DIFFERS: dict[str, Callable[[], object]] = {
+    "name": lambda: get_variable_scope().name,
+    "original_name_scope": lambda: get_variable_scope().original_name_scope,
+    "name scope": get_name_scope,
+    "name from the top": lambda: enters("top/"),
+    "the top": lambda: enters(None),
+    "name of an operation": lambda: unique_name("x"),
+    "op_name": lambda: op_name(get_variable("kernel")),
+    "scope from outside": lambda: opens(outside["scope"]),
+    "get in a scope from outside": lambda: outside["scope"].get_variable("kernel"),
+    "setting of the scope around": lambda: get_variable_scope().reuse_variables(),
+    "setting of a scope from outside": lambda: outside["scope"].set_dtype(torch.float64),
+    "template": lambda: outside["template"](),
+    "collection": lambda: outside["model"].get_collection("losses"),
+    "collection of a scope": lambda: get_variable_scope().trainable_variables(),
+}
+
+
+@pytest.mark.parametrize("what", DIFFERS)
+def test_what_differs_from_scope_to_scope_is_refused(what: str) -> None:
+    run: Block = dense
+
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("a") as scope:
+            outside.update(scope=scope, model=model, template=make_template("t", lambda: 1))
+            return run(x)
+
+    model = ScopedModule(forward)
+    model.build(torch.ones(2, SIZE))
+    run = compile_once(lambda x: (DIFFERS[what](), x)[1], backend="eager")
+    with pytest.raises(TracingError, match="not known in a block of compile_once") as caught:
+        model(torch.ones(2, SIZE))
+    assert "user code" not in str(caught.value)
+
+
+def test_a_default_name_is_refused_where_others_were_opened_before_the_block() -> None:
+    def block(x: Tensor) -> Tensor:
+        with variable_scope(None, "mlp"):
+            return dense(x)
+
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("a"):
+            return run(run(x))
+
+    run: Block = block
+    model = ScopedModule(forward).build(torch.ones(2, SIZE))
+    assert "a/mlp_1/bias" in model.variables
+    run = compile_once(block, backend="eager")
+    with pytest.raises(TracingError, match="default name"):
+        model(torch.ones(2, SIZE))
+
+
+@beyond_torch_before(2, 12, "an exception that is caught behind a graph break fails inside Dynamo")
+def test_what_a_block_adds_to_a_collection_is_in_it() -> None:
+    def block(x: Tensor) -> Tensor:
+        with variable_scope("inner"):
+            model.add_to_collection("losses", x.sum())
+        model.add_to_collection("losses", x.mean())
+        return dense(x)
+
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("a"):
+            return compiled(x)
+
+    compiled, model = compile_once(block, backend="eager"), ScopedModule(forward)
+    model.build(torch.ones(2, SIZE))
+    model(torch.full((2, SIZE), 3.0))
+    assert model.get_collection("losses") == [torch.tensor(24.0), torch.tensor(3.0)]
+    assert model.get_collection("losses", "a/inner") == [torch.tensor(24.0)]
+
+
+class Method(ScopedModule):
+    def __init__(self) -> None:
+        super().__init__(seed=0)
+        self.gain = 2.0
+        self.bound = compile_once(self.layer, backend="eager")
+
+    def layer(self, x: Tensor) -> Tensor:
+        return dense(x) * self.gain
+
+    unbound = compile_once(layer, backend="eager")
+
+    def forward(self, x: Tensor) -> Tensor:
+        with variable_scope("a"):
+            x = self.bound(x)
+        with variable_scope("b"):
+            return self.unbound(x)
+
+
+def test_methods_are_blocks_too_and_a_copy_runs_its_own() -> None:
+    x = torch.ones(2, SIZE)
+    model = Method().build(x)
+    expected = model(x)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(other(x), expected)
+        other.gain = 3.0
+        assert not torch.equal(other(x), expected)
+        assert torch.equal(model(x), expected)
+
+
+def test_a_pickled_model_gets_back_what_pickle_lost() -> None:
+    model = pickle.loads(pickle.dumps(Lost().build(torch.ones(2, SIZE))))
+    model(torch.ones(2, SIZE))
+    model.reset_parameters()
+    assert torch.equal(model(torch.ones(2, SIZE)), torch.full((2, SIZE), 3.0))
+
+
+class Lost(ScopedModule):
+    @compile_once
+    def forward(self, x: Tensor) -> Tensor:
+        return x * get_variable("scale", [], initializer=lambda t: t.fill_(3.0))
+
+
+def test_tensors_that_take_the_place_of_others_are_used() -> None:
+    model = stack(compile_once(dense, backend="eager"), 2)
+    eager = stack(dense, 2)
+    x = torch.ones(2, SIZE)
+    model(x)
+    other = {name: torch.randn_like(value) for name, value in model.state_dict().items()}
+    torch.testing.assert_close(functional_call(model, other, (x,)), functional_call(eager, other, (x,)))
+    torch.testing.assert_close(model(x), eager(x))
+    model.load_state_dict(other), eager.load_state_dict(other)
+    torch.testing.assert_close(model(x), eager(x))
+    torch.testing.assert_close(model.double()(x.double()), eager.double()(x.double()))
+    for one in (model, eager):
+        with one.building():
+            one.fn, kept = (lambda x: get_variable("more", [3])), one.fn
+            one(x)
+            one.fn = kept
+    torch.testing.assert_close(model(x.double()), eager(x.double()))
+
+
+def test_a_checkpointed_block_is_recomputed_in_its_scope() -> None:
+    def grads(block: Block) -> list[Tensor | None]:
+        def forward(x: Tensor) -> Tensor:
+            for layer in range(2):
+                with variable_scope(f"layer_{layer}"):
+                    x = checkpoint(block, x, use_reentrant=False)
+            return x
+
+        model = ScopedModule(forward, seed=0).build(torch.ones(2, SIZE))
+        torch.manual_seed(0)
+        model(torch.ones(2, SIZE)).sum().backward()
+        return [p.grad for p in model.parameters()]
+
+    for one, other in zip(grads(compile_once(rich, backend="aot_eager")), grads(rich), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_inside_a_model_that_is_compiled_as_a_whole_it_is_a_part_of_that() -> None:
+    counter = CompileCounterWithBackend("eager")
+    model = stack(compile_once(dense, backend="inductor"), 3)
+    x = torch.ones(2, SIZE)
+    torch.testing.assert_close(torch.compile(model, backend=counter, fullgraph=True)(x), model(x))
+    assert counter.frame_count == 1
+
+
+def test_where_a_getter_is_in_force_it_runs_as_it_is_and_says_so() -> None:
+    def doubled(getter: Callable[..., Tensor], *args: object, **kwargs: object) -> Tensor:
+        return getter(*args, **kwargs) * 2
+
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("a", custom_getter=doubled):
+            return block(x)
+
+    x, block = torch.ones(2, SIZE), dense
+    model = ScopedModule(forward).build(x)
+    expected = model(x)
+    block = compile_once(dense, backend="eager")
+    with pytest.warns(UserWarning, match="does not compile in 'a': a custom getter"):
+        assert torch.equal(model(x), expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(x)
+
+
+def test_in_a_block_of_as_default_it_may_create() -> None:
+    model = ScopedModule()
+    with model.as_default():
+        compile_once(dense, backend="eager")(torch.ones(2, SIZE))
+    assert list(model.variables) == ["kernel", "bias"]
+
+
+def test_outside_of_a_module_and_for_what_is_no_function_it_says_so() -> None:
+    with pytest.raises(NoActiveModuleError):
+        compile_once(dense, backend="eager")(torch.ones(2, SIZE))
+    with pytest.raises(ArgumentTypeError, match="function"):
+        compile_once(3)  # type: ignore[arg-type]

@@ -1,0 +1,275 @@
+"""``compile_once``: one compiled graph for a block of layers, whatever scopes it runs in.
+
+Code that ``torch.compile`` has compiled is tied to the paths of the variables that it reads, and to what was got before
+it. So a block is run here on a stand-in: a module that holds the variables below the open scope by their paths in that
+scope. The stand-ins of twelve equal scopes look the same to the compiler. What the block has opened and got comes out
+of the compiled code with its result, and is noted in the call that runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from types import MethodType
+from typing import Any, Generic, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+
+from .._names.events import BASE, Entry, Event, Left, NameEntry, outer_prefix
+from .._scopes.call import Call
+from .._scopes.naming import default_names, opened_nothing_yet
+from .._scopes.scope import VariableScope, open_base
+from .._scopes.settings import NO_SETTINGS, Settings
+from .._scopes.stack import innermost, pop, thread, ways_to_the_stack
+from .._torch import in_backward
+from .._variables.made_at import CALLED_FROM
+from .._variables.path_tree import PathNode
+from .._variables.reuse import Reuse
+from .._variables.spec import VariableSpec
+from .._variables.store import Collected, VariableStore
+from .._variables.tracing import tracer
+from ..errors import ArgumentTypeError, ScopeError, ScopeNestingError, TracingError
+from .entry import Root
+from .scoped_module import ScopedModule
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ways_to_the_stack.append(lambda: thread.stack)
+
+
+def compile_once(function: Callable[P, R], **options: Any) -> CompiledOnce[P, R]:
+    """``torch.compile`` of a function that gets variables, with one graph for all scopes it runs in.
+
+    A plain ``torch.compile(block)`` compiles anew in each scope, and after eight of them runs eagerly. This compiles a
+    block once for all scopes that hold variables of the same names, shapes and dtypes, as regional compilation does of
+    modules written by hand: a model of 24 equal blocks compiles in the time of one.
+
+    >>> import torch
+    >>> from torchscope import ScopedModule, compile_once, get_variable, variable_scope
+    >>> @compile_once
+    ... def block(x):
+    ...     return torch.tanh(x @ get_variable("kernel", [3, 3]))
+    >>> def forward(x):
+    ...     for layer in range(12):
+    ...         with variable_scope(f"layer_{layer}"):
+    ...             x = block(x)
+    ...     return x
+    >>> model = ScopedModule(forward, seed=0).build(torch.ones(1, 3))
+    >>> model(torch.ones(1, 3)).shape
+    torch.Size([1, 3])
+
+    While the module builds, in a block of ``as_default``, and while something else traces (``torch.compile`` of the
+    whole model, ``torch.export``, ``vmap``), the function runs as it is. So it does, with a warning, where a custom
+    getter or a partitioner is in force, or variables in parts lie below the scope.
+
+    Args:
+        function: a function, or a method, that gets variables in the scope that is open where it is called.
+        **options: of ``torch.compile``: ``fullgraph``, ``dynamic``, ``mode``, ``backend``, ``options``.
+
+    Returns:
+        The function, to be called instead; assigned in a class body it is a method.
+
+    Raises:
+        ArgumentTypeError: it is no function.
+        NoActiveModuleError: raised by its call, if no module is running in this thread.
+        TracingError: raised by its call, if the function asks for what differs from scope to scope: the name of a
+            scope, a name of an operation, a scope object or a template from outside, a default name where others were
+            opened before it.
+    """
+    return CompiledOnce(function, **options)
+
+
+class CompiledOnce(Generic[P, R]):
+    """What :func:`compile_once` returns."""
+
+    def __init__(self, function: Callable[P, R], **options: Any) -> None:
+        if not callable(function):
+            raise ArgumentTypeError.of("function", function, "Give the function that is the block.")
+        self._function, self._options = function, options
+        self._compiled = torch.compile(_runner(function), **options)
+        self._stand_ins: WeakKeyDictionary[VariableStore, dict[str, _StandIn]] = WeakKeyDictionary()
+        self._warned = False
+        functools.update_wrapper(self, function, updated=())
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function, compiled."""
+        if torch.compiler.is_compiling():
+            return self._function(*args, **kwargs)
+        scope = innermost("A function of compile_once()")
+        call, prefix = scope._call, scope._prefix
+        if not call.store.settled or _must_not_compile(call):
+            return self._function(*args, **kwargs)
+        held = self._stand_in(call.store, prefix)
+        if held.is_provisional:  # a get completes what pickle lost
+            return self._function(*args, **kwargs)
+        if not scope._settings.plain or held.has_parts:
+            self._warn(scope)
+            return self._function(*args, **kwargs)
+        reuse = scope._settings.reuse
+        got = () if reuse else tuple(rel for path, rel in held.paths if call.has_got(path))
+        state = (reuse, scope._settings.dtype, got, opened_nothing_yet(scope))
+        try:
+            result, events, collected = self._compiled(call.root, held.module.variables, state, args, kwargs)
+        except Exception as error:
+            found = _of_scopes(error)
+            if isinstance(found, TracingError):
+                raise found from None
+            if found is not None or type(error).__module__.startswith("torch._dynamo"):  # which loses some errors
+                self._function(*args, **kwargs)  # raises it as eager code does
+            raise
+        _note(scope, events, collected)
+        return result
+
+    def _stand_in(self, store: VariableStore, prefix: str) -> _StandIn:
+        """The stand-in for a scope, with the tensors that the module has now."""
+        tree, known = store.grown_tree(), self._stand_ins.setdefault(store, {})
+        held = known.get(prefix)
+        if held is None or held.tree is not tree:
+            held = known[prefix] = _StandIn(store, tree, prefix)
+        held.refresh(store)
+        return held
+
+    def _warn(self, scope: VariableScope) -> None:
+        if not self._warned:
+            self._warned = True
+            why = "a custom getter or a partitioner is in force" if not scope._settings.plain else "there are parts"
+            warnings.warn(f"compile_once does not compile in '{scope._prefix[:-1]}': {why} there.", stacklevel=3)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """As a method: the instance is the function's first argument."""
+        return self if instance is None else MethodType(self, instance)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return functools.partial(CompiledOnce, **self._options), (self._function,)
+
+
+class _StandIn:
+    """The variables and layers below a scope by their paths in it, as a module of their own."""
+
+    def __init__(self, store: VariableStore, tree: PathNode, prefix: str) -> None:
+        self.tree = tree  # of the store: another one means that the store has changed
+        self.module = ScopedModule(_no_forward)
+        specs = [spec for spec in store.declared() if spec.path.startswith(prefix)]
+        self.paths = [(spec.path, spec.path[len(prefix) :]) for spec in specs]
+        self.is_provisional = any(spec.path in store.provisional for spec in specs)
+        self.has_parts = any(path.startswith(prefix) or path + "/" == prefix for path in store.parts)
+        held = self.module.variables
+        for spec, (path, relative) in zip(specs, self.paths, strict=True):
+            tensor = store.find(path)
+            assert tensor is not None
+            held.put(_declared(spec, relative), tensor)
+        for path, made_at in store.module_made_at.items():
+            module = store._modules[path]
+            if path.startswith(prefix) and module is not None:
+                held.put_module(path[len(prefix) :], module, _nearest(made_at))
+        held.set_built(True)
+
+    def refresh(self, store: VariableStore) -> None:
+        """Take the tensors that the store has now: some put others in their places."""
+        held = self.module.variables
+        for path, relative in self.paths:
+            tensor = store.find(path)
+            tensors: dict[str, Any] = held._buffers if relative in held._buffers else held._parameters
+            if tensors[relative] is not tensor:
+                tensors[relative] = tensor
+
+
+def _must_not_compile(call: Call) -> bool:
+    """Whether a call may create, or something traces it; or it recomputes, in backward, what ran so."""
+    if call.moment is not None and not call.moment.call.parameters:
+        return True
+    return call.building is not None or (tracer() is not None and not in_backward())
+
+
+def _no_forward() -> None:
+    """A stand-in is never called itself."""
+
+
+def _declared(spec: VariableSpec, relative: str) -> VariableSpec:
+    """A declaration, but for what differs from scope to scope, and what only new variables need."""
+    made_at = None if spec.made_at is None else _nearest(spec.made_at)
+    return VariableSpec(relative, spec.shape, spec.dtype, spec.kind, spec.trainable, spec.persistent, made_at=made_at)
+
+
+def _nearest(made_at: str) -> str:
+    return made_at.partition(CALLED_FROM)[0]
+
+
+def _runner(function: Callable[..., R]) -> Callable[..., tuple[R, list[Event], Collected | None]]:
+    """What is compiled: the function in a call of its own, on a stand-in."""
+
+    def block(
+        root: Root,
+        store: VariableStore,
+        state: tuple[Reuse, torch.dtype | None, tuple[str, ...], bool],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+    ) -> tuple[R, list[Event], Collected | None]:
+        reuse, dtype, got, begins = state
+        call = Call(root, store, thread.stack.call)
+        call.is_block, call.begins_scope = True, begins
+        call.got = dict.fromkeys(got, True)
+        base = open_base(call)
+        base._settings = _settings(reuse, dtype)
+        try:
+            result = function(*args, **kwargs)
+            if call.scope is not base:
+                raise ScopeNestingError.of("a function of compile_once", f"'{call.scope._prefix[:-1]}'")
+            return result, [_plain(event) for event in call.events[: call.at]], call.collected
+        finally:
+            pop(call)
+
+    # A code object of its own: torch.compile keeps what it compiled, and counts recompilations, by code object.
+    block.__code__ = block.__code__.replace(co_name=block.__name__)
+    return block
+
+
+def _settings(reuse: Reuse, dtype: torch.dtype | None) -> Settings:
+    """What a scope hands down to variables that exist already."""
+    settings = NO_SETTINGS.sharing(reuse or False)
+    return settings if dtype is None else settings.replace(dtype=dtype)
+
+
+def _plain(event: Event | None) -> Event:
+    """An event without the place in the stand-in that it may be."""
+    if isinstance(event, (str, Entry, NameEntry, Left)):
+        return event
+    assert event is not None
+    outer = outer_prefix(event.prefix)
+    return Entry(event.prefix, outer, event.prefix[len(outer) : -1])
+
+
+def _note(scope: VariableScope, events: list[Event], collected: Collected | None) -> None:
+    """Note in the call that runs what a block has opened, got and collected in a scope."""
+    call, prefix = scope._call, scope._prefix
+    at = {BASE: scope._at}
+    for number, event in enumerate(events):
+        at[number] = call.at
+        if isinstance(event, str):
+            if not call.has_got(prefix + event):
+                call.note(prefix + event)
+        elif isinstance(event, Entry):
+            if event.is_object or "/" in event.prefix[len(event.outer) : -1]:
+                default_names(call).by_path = True
+            again = at[event.again] if isinstance(event.again, int) else event.again
+            call.note(event._replace(prefix=prefix + event.prefix, outer=prefix + event.outer, again=again))
+        elif isinstance(event, NameEntry):
+            call.note(NameEntry(event.asked, at[event.within]))
+        elif isinstance(event, Left):
+            call.note(Left(at[event.entered_at]))
+    for name, values in (collected or {}).items():
+        call.collected = call.collected or {}
+        added = [(f"{prefix}{where}".rstrip("/"), value) for where, value in values]
+        call.collected.setdefault(name, []).extend(added)
+
+
+def _of_scopes(error: BaseException | None) -> ScopeError | None:
+    """The error of a scope that Dynamo has wrapped into its own, without what Dynamo has added; if it is one."""
+    while error is not None and not isinstance(error, ScopeError):
+        error = error.__cause__ or error.__context__
+    if error is not None:
+        error.args = (str(error).partition("\n\nfrom user code:")[0],)
+    return error
