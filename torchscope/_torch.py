@@ -102,6 +102,11 @@ def compiled_from(function: object) -> Callable[..., object] | None:
     return getattr(function, "_torchdynamo_orig_callable", None)
 
 
+def is_dynamos(error: BaseException) -> bool:
+    """Whether an error is of Dynamo; its classes are in ``torch._dynamo.exc``, and no public one is above all."""
+    return type(error).__module__.startswith("torch._dynamo")
+
+
 def runs_at_trace_time(function: F) -> F:
     """Let Dynamo run a function instead of tracing it; what it raises then reaches the user as it is.
 
@@ -138,6 +143,21 @@ def may_change_what_is_outside() -> bool:
     tracer = _subgraph_tracer()
     allowed = ("unsafe_allow_externally_visible_side_effects", "allow_side_effects_in_hop")
     return tracer is None or any(getattr(tracer, name, False) for name in allowed)
+
+
+@runs_at_trace_time
+def in_nested_region() -> bool:
+    """Whether Dynamo is tracing a function of ``torch.compiler.nested_compile_region``. Nothing public tells.
+
+    Without it, code there may branch on the name of a scope, of which torch takes one branch for all.
+    """
+    tracer = _subgraph_tracer()
+    while tracer is not None:
+        target = getattr(tracer, "source_target", None)
+        if getattr(target, "__name__", "") == "invoke_subgraph":
+            return True
+        tracer = tracer.parent
+    return False
 
 
 def _subgraph_tracer() -> SubgraphTracer | None:

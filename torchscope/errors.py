@@ -153,7 +153,8 @@ class TracingError(ScopeError, RuntimeError):
     @classmethod
     def of_block(cls, what: str) -> Self:
         return cls._said(
-            f"{what} is not known in a block of compile_once, whose one graph is for all scopes that it runs in.",
+            f"{what} is not known in a block that is compiled once for all scopes that it runs in, by compile_once or "
+            "torch's nested_compile_region.",
             "Give the block what it needs as arguments, use names that are given in it, or take torch.compile of the "
             "whole model.",
         )

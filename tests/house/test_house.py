@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 PUBLIC = """
 ScopedModule variable_scope get_variable get_buffer get_local_variable get_module get_variable_scope VariableScope
-AUTO_REUSE no_regularizer scoped make_template name_scope name_ops op_name get_name_scope unique_name
+AUTO_REUSE no_regularizer scoped make_template compile_once name_scope name_ops op_name get_name_scope unique_name
 ArgumentTypeError ArgumentValueError CheckpointError InitializerError InvalidNameError NoActiveModuleError
 NotBuiltError ScopeError ScopeNestingError TracingError VariableDtypeError VariableExistsError VariableKindError
 VariableNotFoundError VariableShapeError
@@ -40,7 +40,7 @@ FLOORS = {
     "_scopes": """
     arguments settings history call stack naming getter scope variable_scope get_variable name_scope
     """,
-    "_modules": "unkept building entry snapshot scoped_module submodule template recompute control_flow",
+    "_modules": "unkept building entry snapshot scoped_module submodule template recompute control_flow compile_once",
     # What stands on the floors.
     "graph": "_node _dot _tensorboard _graph _record __init__",
     "checkpoint": """
@@ -67,7 +67,7 @@ CATALOGUES = ("errors", "initializers")  # each a list of like things; they may 
 MOST_LINES = {"a file": 400, "a class": 200, "a function": 40}  # docstrings not counted
 # Lines with `Any` in the library. Each is there because torch or the objects of users are of any type. Lower it when
 # there are fewer.
-LINES_WITH_ANY = 67
+LINES_WITH_ANY = 70
 
 
 def source(module: str) -> str:

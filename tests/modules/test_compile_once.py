@@ -248,7 +248,7 @@ def test_what_differs_from_scope_to_scope_is_refused(what: str) -> None:
     model = ScopedModule(forward)
     model.build(torch.ones(2, SIZE))
     run = compile_once(lambda x: (DIFFERS[what](), x)[1], backend="eager")
-    with pytest.raises(TracingError, match="not known in a block of compile_once") as caught:
+    with pytest.raises(TracingError, match="not known in a block that is compiled once") as caught:
         model(torch.ones(2, SIZE))
     assert "user code" not in str(caught.value)
 
@@ -406,3 +406,36 @@ def test_outside_of_a_module_and_for_what_is_no_function_it_says_so() -> None:
         compile_once(dense, backend="eager")(torch.ones(2, SIZE))
     with pytest.raises(ArgumentTypeError, match="function"):
         compile_once(3)  # type: ignore[arg-type]
+
+
+def nested(block: Block) -> tuple[ScopedModule, Tensor]:
+    """A model whose block is a region that torch compiles once, inside the model; and its input."""
+    return stack(torch.compiler.nested_compile_region(block), 4), torch.randn(2, SIZE)
+
+
+def default_named(x: Tensor) -> Tensor:
+    with variable_scope(None, "dense"):
+        return dense(x)
+
+
+@pytest.mark.parametrize("block", [dense, default_named])
+def test_a_nested_region_of_torch_gives_the_numbers_of_eager_code(block: Block) -> None:
+    model, x = nested(block)
+    results = []
+    for run in (model, torch.compile(model, fullgraph=True)):
+        model.zero_grad()
+        y = run(x)
+        y.sum().backward()
+        results.append((y, [p.grad for p in model.parameters()]))
+    torch.testing.assert_close(results[0], results[1])
+
+
+def test_in_a_nested_region_of_torch_the_name_of_a_scope_is_refused() -> None:
+    """Torch computes the gradient of one branch for all scopes, also if a number that is no scope's decides."""
+
+    def block(x: Tensor) -> Tensor:
+        return dense(x) * (2 if get_variable_scope().name == "layer_2" else 1)
+
+    model, x = nested(block)
+    with pytest.raises(Exception, match="The name of a scope is not known in a block that is compiled once"):
+        torch.compile(model, backend="aot_eager", fullgraph=True)(x)

@@ -23,7 +23,7 @@ from .._scopes.naming import default_names, opened_nothing_yet
 from .._scopes.scope import VariableScope, open_base
 from .._scopes.settings import NO_SETTINGS, Settings
 from .._scopes.stack import innermost, pop, thread, ways_to_the_stack
-from .._torch import in_backward
+from .._torch import in_backward, is_dynamos
 from .._variables.made_at import CALLED_FROM
 from .._variables.path_tree import PathNode
 from .._variables.reuse import Reuse
@@ -57,9 +57,9 @@ def compile_once(function: Callable[P, R], **options: Any) -> CompiledOnce[P, R]
     ...         with variable_scope(f"layer_{layer}"):
     ...             x = block(x)
     ...     return x
-    >>> model = ScopedModule(forward, seed=0).build(torch.ones(1, 3))
-    >>> model(torch.ones(1, 3)).shape
-    torch.Size([1, 3])
+    >>> model = ScopedModule(forward, seed=0).build(torch.ones(1, 3))  # its calls are compiled: twelve times one graph
+    >>> len(list(model.parameters()))
+    12
 
     While the module builds, in a block of ``as_default``, and while something else traces (``torch.compile`` of the
     whole model, ``torch.export``, ``vmap``), the function runs as it is. So it does, with a warning, where a custom
@@ -117,7 +117,7 @@ class CompiledOnce(Generic[P, R]):
             found = _of_scopes(error)
             if isinstance(found, TracingError):
                 raise found from None
-            if found is not None or type(error).__module__.startswith("torch._dynamo"):  # which loses some errors
+            if found is not None or is_dynamos(error):  # it loses some errors
                 self._function(*args, **kwargs)  # raises it as eager code does
             raise
         _note(scope, events, collected)
@@ -138,7 +138,7 @@ class CompiledOnce(Generic[P, R]):
             why = "a custom getter or a partitioner is in force" if not scope._settings.plain else "there are parts"
             warnings.warn(f"compile_once does not compile in '{scope._prefix[:-1]}': {why} there.", stacklevel=3)
 
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
+    def __get__(self, instance: object, owner: type | None = None) -> Callable[..., R]:
         """As a method: the instance is the function's first argument."""
         return self if instance is None else MethodType(self, instance)
 
@@ -172,9 +172,9 @@ class _StandIn:
         held = self.module.variables
         for path, relative in self.paths:
             tensor = store.find(path)
-            tensors: dict[str, Any] = held._buffers if relative in held._buffers else held._parameters
+            tensors = held._buffers if relative in held._buffers else held._parameters
             if tensors[relative] is not tensor:
-                tensors[relative] = tensor
+                tensors[relative] = tensor  # type: ignore[assignment]  # a tensor may stand for a parameter
 
 
 def _must_not_compile(call: Call) -> bool:

@@ -10,7 +10,7 @@ from torch.compiler import is_dynamo_compiling
 
 from .._names.default_names import DefaultNames
 from .._names.op_names import OpNames
-from .._torch import branch_depth, profiler
+from .._torch import branch_depth, in_nested_region, profiler
 from .._variables.path_tree import OUTSIDE, PathNode, TracedNode
 from .._variables.store import Collected, Parts, Undo, VariableStore
 from .._variables.tracing import refuse_in_block, tracer
@@ -180,6 +180,15 @@ class Call(History):
             TracingError: the call is such a block.
         """
         if self.is_block:
+            refuse_in_block(what)
+
+    def refuse_name(self, what: str) -> None:
+        """Refuse a name of what differs from scope to scope; likewise, and in torch's ``nested_compile_region``.
+
+        Raises:
+            TracingError: the code is compiled once for all scopes.
+        """
+        if self.is_block or (self.traced and in_nested_region()):
             refuse_in_block(what)
 
     @property

@@ -118,7 +118,7 @@ def get_name_scope() -> str:
         NoActiveModuleError: no module is running in this thread.
     """
     scope = innermost("get_name_scope()")
-    scope._call.refuse_in_block("The name scope that is open")
+    scope._call.refuse_name("The name scope that is open")
     return open_name_scope(scope)
 
 
@@ -139,7 +139,7 @@ def unique_name(name: str, mark_as_used: bool = True) -> str:
         InvalidNameError: the name cannot be a path.
     """
     scope = innermost("unique_name()")
-    scope._call.refuse_in_block("The name of an operation")
+    scope._call.refuse_name("The name of an operation")
     path = paths.join(open_name_scope(scope), paths.check(name))
     return op_names(scope._call).unique(path, take=mark_as_used)
 
@@ -212,7 +212,7 @@ def op_name(tensor: Tensor) -> str:
         raise ArgumentTypeError.of("tensor", tensor, "Give a tensor that an operation made, or a variable.")
     scope = current_scope()
     if scope is not None:
-        scope._call.refuse_in_block("The name of an operation")
+        scope._call.refuse_name("The name of an operation")
     if scope is not None and holds(scope._call.store, tensor):
         return path_of(scope._call.store, tensor)
     name = _names.get(tensor)  # type: ignore[no-untyped-call]

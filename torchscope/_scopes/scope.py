@@ -63,9 +63,9 @@ class VariableScope:
     @property
     def name(self) -> str:
         """The path of the scope, ``"a/b"``; ``""`` at the root."""
-        call: Call | None = getattr(self, "_call", None)
-        if call is not None:
-            call.refuse_in_block("The name of a scope")
+        call = getattr(self, "_call", None)
+        if isinstance(call, Call):
+            call.refuse_name("The name of a scope")
         return self._prefix[:-1]
 
     @property
@@ -86,9 +86,9 @@ class VariableScope:
         >>> ScopedModule(forward)()
         ['foo/', 'foo_1/', 'foo/']
         """
-        call: Call | None = getattr(self, "_call", None)
-        if call is not None:
-            call.refuse_in_block("The name of a scope")
+        call = getattr(self, "_call", None)
+        if isinstance(call, Call):
+            call.refuse_name("The name of a scope")
         try:
             return self._original
         except AttributeError:
