@@ -76,22 +76,17 @@ def conv1d(x: Tensor, scope: str, units: int) -> Tensor:
     return F.linear(x, w.squeeze(-1), b)
 
 
-def attention_mask(new: int, total: int, device: torch.device) -> Tensor:
-    """Which of ``total`` positions each of the last ``new`` ones may look at: bool [new, total]."""
-    return torch.ones(new, total, dtype=torch.bool, device=device).tril(total - new)
-
-
-def attn(x: Tensor, scope: str, hparams: HParams, past: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Causal self-attention of [batch, n, n_embd]; also its keys and values: [batch, 2, heads, n, features]."""
+def attn(x: Tensor, scope: str, hparams: HParams, cache: Tensor, at: Tensor) -> Tensor:
+    """Causal self-attention of [batch, n, n_embd], at positions ``at`` [n]; its keys and values go into the cache."""
     batch, new, width = x.shape
     with variable_scope(scope):
         q, k, v = conv1d(x, "c_attn", 3 * width).reshape(batch, new, 3, hparams.n_head, -1).permute(2, 0, 3, 1, 4)
-        present = torch.stack([k, v], dim=1)
-        if past is not None:
-            k, v = torch.cat([past, present], dim=-2).unbind(1)
-        mask = attention_mask(new, k.shape[-2], x.device)
-        a = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return conv1d(a.transpose(1, 2).reshape(batch, new, width), "c_proj", width), present
+        keys, values = cache.unbind(0)
+        keys.index_copy_(2, at, k)
+        values.index_copy_(2, at, v)
+        may_look_at = torch.arange(keys.shape[2], device=x.device) <= at[:, None]
+        a = F.scaled_dot_product_attention(q, keys, values, attn_mask=may_look_at)
+        return conv1d(a.transpose(1, 2).reshape(batch, new, width), "c_proj", width)
 
 
 def mlp(x: Tensor, scope: str, units: int) -> Tensor:
@@ -101,37 +96,44 @@ def mlp(x: Tensor, scope: str, units: int) -> Tensor:
         return conv1d(h, "c_proj", x.shape[-1])
 
 
-def block(x: Tensor, scope: str, hparams: HParams, past: Tensor | None) -> tuple[Tensor, Tensor]:
-    """One layer, and the keys and values of its attention."""
+def block(x: Tensor, scope: str, hparams: HParams, cache: Tensor, at: Tensor) -> Tensor:
+    """One layer."""
     with variable_scope(scope):
-        a, present = attn(norm(x, "ln_1"), "attn", hparams, past)
-        x = x + a
-        return x + mlp(norm(x, "ln_2"), "mlp", 4 * hparams.n_embd), present
+        x = x + attn(norm(x, "ln_1"), "attn", hparams, cache, at)
+        return x + mlp(norm(x, "ln_2"), "mlp", 4 * hparams.n_embd)
 
 
 class GPT2(ScopedModule):
     """The language model: tokens [batch, n] to logits [batch, n, n_vocab] of the token after each.
 
-    It also returns the keys and values of the new positions, ``present`` [batch, n_layer, 2, n_head, n, n_embd /
-    n_head]. Joined along ``n`` with those from before, they are the ``past`` with which the next call goes on.
+    With a cache it goes on from what it was given before: ``position`` is how many tokens that were, an int64 of no
+    dimensions, and keys and values of the new ones are written behind theirs.
     """
 
     def __init__(self, hparams: HParams, **options: Any) -> None:
         super().__init__(**options)
         self.hparams = hparams
 
-    def forward(self, tokens: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, cache: Tensor | None = None, position: Tensor | None = None) -> Tensor:
         hparams = self.hparams
-        start = 0 if past is None else past.shape[-2]
+        batch, new = tokens.shape
         with variable_scope("model"):
             wpe = get_variable("wpe", [hparams.n_ctx, hparams.n_embd], initializer=random_normal_initializer(0, 0.01))
             wte = get_variable("wte", [hparams.n_vocab, hparams.n_embd], initializer=random_normal_initializer(0, 0.02))
-            x = F.embedding(tokens, wte) + wpe[start : start + tokens.shape[1]]
-            presents = []
+            at = torch.arange(new, device=tokens.device)
+            if position is not None:
+                at = at + position
+            if cache is None:
+                cache = new_cache(hparams, batch, new, wte)
+            x = F.embedding(tokens, wte) + F.embedding(at, wpe)
             for layer in range(hparams.n_layer):
-                x, present = block(x, f"h{layer}", hparams, None if past is None else past[:, layer])
-                presents.append(present)
-            return F.linear(norm(x, "ln_f"), wte), torch.stack(presents, dim=1)
+                x = block(x, f"h{layer}", hparams, cache[layer], at)
+            return F.linear(norm(x, "ln_f"), wte)
+
+
+def new_cache(hparams: HParams, batch: int, room: int, like: Tensor) -> Tensor:
+    """Keys and values of so many tokens, all zero: [n_layer, 2, batch, n_head, room, n_embd / n_head]."""
+    return like.new_zeros(hparams.n_layer, 2, batch, hparams.n_head, room, hparams.n_embd // hparams.n_head)
 
 
 # The weights --------------------------------------------------------------------------------------------------------
@@ -200,26 +202,48 @@ def chosen(logits: Tensor, temperature: float, top_k: int, generator: torch.Gene
     return torch.multinomial(logits.softmax(-1), 1, generator=generator)
 
 
+Step = Callable[[Tensor, Tensor, Tensor], Tensor]  # tokens, cache and position to logits
+
+
 @torch.no_grad()
 def generate(
-    run: Callable[..., tuple[Tensor, Tensor]],
+    model: GPT2,
     tokens: Tensor,
     *,
+    step: Step | None = None,
+    room: int = 0,
     temperature: float = 0.0,
     top_k: int = 0,
     seed: int = 0,
 ) -> Iterator[Tensor]:
-    """Tokens [batch, 1] that go on from ``tokens`` [batch, n], one after another, without end.
+    """Tokens [batch, 1] that go on from ``tokens`` [batch, n], one after another, until the cache is full.
 
-    Each step runs one token: what attention needs of those before is in ``past``.
+    Args:
+        model: the model; it runs what is there at the beginning.
+        tokens: what to go on from.
+        step: the model, or what :func:`compiled` made of it, which runs one token after another.
+        room: how many tokens the cache holds, those that are given too; by default ``n_ctx``.
+        temperature, top_k, seed: how each token is drawn.
     """
     generator = torch.Generator().manual_seed(seed)
-    past = None
-    while True:
-        logits, present = run(tokens) if past is None else run(tokens, past)
-        past = present if past is None else torch.cat([past, present], dim=-2)
+    weights = next(model.parameters())
+    cache = new_cache(model.hparams, tokens.shape[0], room or model.hparams.n_ctx, weights)
+    if step is not None and cache.is_cuda:
+        torch._dynamo.mark_static_address(cache)  # it stays where it is: CUDA graphs write to it
+    position = torch.zeros((), dtype=torch.int64, device=tokens.device)
+    run: Step = model
+    for _ in range(cache.shape[-2] - tokens.shape[1] + 1):
+        logits = run(tokens, cache, position)
+        position = position + tokens.shape[1]
         tokens = chosen(logits[:, -1], temperature, top_k, generator).to(tokens.device)
         yield tokens
+        run = model if step is None else step
+
+
+def compiled(model: GPT2, device: torch.device) -> Step:
+    """The model, compiled for steps of one shape; on a GPU each is one launch of a CUDA graph."""
+    mode = "reduce-overhead" if device.type == "cuda" else None
+    return torch.compile(model, mode=mode, dynamic=False, fullgraph=True)
 
 
 # Text ---------------------------------------------------------------------------------------------------------------
@@ -313,12 +337,12 @@ def main() -> None:
         tokenizer = None
     tokens = first_tokens(args, model.hparams, tokenizer)
 
-    run = torch.compile(model, dynamic=True) if args.compile else model
+    step = compiled(model, device) if args.compile else None
     if args.compile:
         print("compiling", file=sys.stderr)
-    steps = generate(
-        run, torch.tensor([tokens], device=device), temperature=args.temperature, top_k=args.top_k, seed=args.seed
-    )
+    start = torch.tensor([tokens], device=device)
+    options = {"temperature": args.temperature, "top_k": args.top_k, "seed": args.seed}
+    steps = generate(model, start, step=step, room=len(tokens) + args.length, **options)
     generated: list[int] = []
     ends: list[float] = []
     for _, token in zip(range(args.length), steps, strict=False):

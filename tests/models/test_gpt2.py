@@ -41,52 +41,62 @@ def model() -> gpt2.GPT2:
 # Numbers
 
 
-def test_logits_and_present_are_tensorflows(model: gpt2.GPT2, expected: dict[str, Tensor]) -> None:
-    logits, present = model(expected["tokens"])
-    torch.testing.assert_close(logits, expected["logits"], **CLOSE)
-    torch.testing.assert_close(present, expected["present"], **CLOSE)
+def cache_for(model: gpt2.GPT2, tokens: Tensor) -> Tensor:
+    batch, room = tokens.shape
+    return gpt2.new_cache(model.hparams, batch, room, next(model.parameters()))
 
 
-def test_the_second_half_on_the_past_of_the_first_gives_tensorflows_logits(
+def test_logits_keys_and_values_are_tensorflows(model: gpt2.GPT2, expected: dict[str, Tensor]) -> None:
+    tokens = expected["tokens"]
+    cache = cache_for(model, tokens)
+    torch.testing.assert_close(model(tokens), expected["logits"], **CLOSE)
+    torch.testing.assert_close(model(tokens, cache), expected["logits"], **CLOSE)
+    torch.testing.assert_close(cache.movedim(2, 0), expected["present"], **CLOSE)
+
+
+def test_the_second_half_on_the_cache_of_the_first_gives_tensorflows_logits(
     model: gpt2.GPT2, expected: dict[str, Tensor]
 ) -> None:
-    _, past = model(expected["tokens"][:, :SECOND])
-    logits, present = model(expected["tokens"][:, SECOND:], past)
+    cache = cache_for(model, expected["tokens"])
+    model(expected["tokens"][:, :SECOND], cache)
+    logits = model(expected["tokens"][:, SECOND:], cache, torch.tensor(SECOND, device="cpu"))
     torch.testing.assert_close(logits, expected["second_logits"], **CLOSE)
     torch.testing.assert_close(logits, expected["logits"][:, SECOND:], **CLOSE)
-    torch.testing.assert_close(torch.cat([past, present], -2), expected["present"], **CLOSE)
+    torch.testing.assert_close(cache.movedim(2, 0), expected["present"], **CLOSE)
 
 
 def test_token_by_token_gives_tensorflows_logits(model: gpt2.GPT2, expected: dict[str, Tensor]) -> None:
-    past, found = None, []
-    for n in range(expected["tokens"].shape[1]):
-        logits, present = model(expected["tokens"][:, n : n + 1], past)
-        past = present if past is None else torch.cat([past, present], -2)
-        found.append(logits)
+    tokens = expected["tokens"]
+    cache = cache_for(model, tokens)
+    found = [model(tokens[:, n : n + 1], cache, torch.tensor(n, device="cpu")) for n in range(tokens.shape[1])]
     torch.testing.assert_close(torch.cat(found, 1), expected["logits"], **CLOSE)
 
 
-def test_the_likeliest_tokens_are_tensorflows(model: gpt2.GPT2, expected: dict[str, Tensor]) -> None:
-    found = list(itertools.islice(gpt2.generate(model, expected["tokens"]), 4))
+def test_the_likeliest_tokens_are_tensorflows_until_the_cache_is_full(
+    model: gpt2.GPT2, expected: dict[str, Tensor]
+) -> None:
+    room = expected["tokens"].shape[1] + 3
+    found = list(gpt2.generate(model, expected["tokens"], room=room))
     assert torch.equal(torch.cat(found, 1).int(), expected["continued"])
 
 
-def test_compiled_it_gives_the_same_without_graph_breaks_and_without_recompiling_as_the_past_grows(
+def test_compiled_it_gives_the_same_without_graph_breaks_and_with_one_graph_for_all_tokens(
     model: gpt2.GPT2, expected: dict[str, Tensor]
 ) -> None:
-    compiled = torch.compile(model, dynamic=True, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(model, dynamic=False, fullgraph=True, backend="aot_eager")
     tokens = expected["tokens"]
+    cache, found = cache_for(model, tokens), []
     with torch.no_grad():
-        logits, past = compiled(tokens[:, :2])
-        found = [logits]
-        with torch.compiler.set_stance("default"):
-            for n in range(2, tokens.shape[1]):
-                stance = "default" if n == 2 else "fail_on_recompile"
-                with torch.compiler.set_stance(stance):
-                    logits, present = compiled(tokens[:, n : n + 1], past)
-                past = torch.cat([past, present], -2)
-                found.append(logits)
+        for n in range(tokens.shape[1]):
+            with torch.compiler.set_stance("fail_on_recompile" if n else "default"):
+                found.append(compiled(tokens[:, n : n + 1], cache, torch.tensor(n, device="cpu")))
     torch.testing.assert_close(torch.cat(found, 1), expected["logits"], **CLOSE)
+
+
+def test_generating_with_compiled_steps_gives_the_same_tokens(model: gpt2.GPT2, expected: dict[str, Tensor]) -> None:
+    step = gpt2.compiled(model, torch.device("cpu"))
+    found = itertools.islice(gpt2.generate(model, expected["tokens"], step=step), 4)
+    assert torch.equal(torch.cat(list(found), 1).int(), expected["continued"])
 
 
 # Weights
