@@ -228,8 +228,6 @@ def generate(
     generator = torch.Generator().manual_seed(seed)
     weights = next(model.parameters())
     cache = new_cache(model.hparams, tokens.shape[0], room or model.hparams.n_ctx, weights)
-    if step is not None and cache.is_cuda:
-        torch._dynamo.mark_static_address(cache)  # it stays where it is: CUDA graphs write to it
     position = torch.zeros((), dtype=torch.int64, device=tokens.device)
     run: Step = model
     for _ in range(cache.shape[-2] - tokens.shape[1] + 1):
@@ -242,8 +240,39 @@ def generate(
 
 def compiled(model: GPT2, device: torch.device) -> Step:
     """The model, compiled for steps of one shape; on a GPU each is one launch of a CUDA graph."""
-    mode = "reduce-overhead" if device.type == "cuda" else None
-    return torch.compile(model, mode=mode, dynamic=False, fullgraph=True)
+    step: Step = torch.compile(model, dynamic=False, fullgraph=True)
+    return Captured(step) if device.type == "cuda" else step
+
+
+class Captured:
+    """A step as a CUDA graph: captured in its first call, and again where the cache is another, then replayed.
+
+    What it returns is overwritten by the next call.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._cache: Tensor | None = None
+
+    def __call__(self, tokens: Tensor, cache: Tensor, position: Tensor) -> Tensor:
+        if self._cache is not cache:
+            self._capture(tokens.clone(), cache, position.clone())
+        self._tokens.copy_(tokens)
+        self._position.copy_(position)
+        self._graph.replay()
+        return self._logits
+
+    def _capture(self, tokens: Tensor, cache: Tensor, position: Tensor) -> None:
+        warm_up = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        warm_up.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(warm_up):
+            for _ in range(3):  # compile; to write the same token's keys again changes nothing
+                self._step(tokens, cache, position)
+        torch.cuda.current_stream().wait_stream(warm_up)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._logits = self._step(tokens, cache, position)
+        self._tokens, self._cache, self._position = tokens, cache, position
 
 
 # Text ---------------------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def test_a_file_of_torch_that_was_written_without_checksums_is_read(tmp_path: Pa
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_is_written_into_a_tensor_is_not_what_is_read_next(name: str, size: int, tmp_path: Path) -> None:
     file = tmp_path / name
-    before, TENSORS["large"] = dict(TENSORS), torch.ones(size)
+    before, TENSORS["large"] = dict(TENSORS), torch.ones(size, device="cpu")
     try:
         OTHERS[name](file)
     finally:
@@ -249,7 +249,7 @@ def save(file: Path, value: float) -> None:
     if file.suffix == ".safetensors":
         pytest.importorskip("safetensors.torch").save_file(filled(value), file)
     elif file.suffix == ".npz":
-        np.savez(file, **{name: tensor.numpy() for name, tensor in filled(value).items()})  # type: ignore[arg-type]
+        np.savez(file, **{name: tensor.cpu().numpy() for name, tensor in filled(value).items()})  # type: ignore[arg-type]
     else:
         torch.save(filled(value), file)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,11 @@ X = torch.tensor([1.0, 2.0, 3.0])
 # Before torch 2.13, scan with gradients is wrong or refused by torch itself: see `test_torchs_scan_...`.
 WITHOUT_GRADIENTS = {scanned} if limits.VERSION < (2, 13) else set()
 NOT_DIFFERENTIABLE = {looped} | WITHOUT_GRADIENTS
+
+
+@pytest.fixture(autouse=True)
+def x_on_the_device(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "X", X.to(device))
 
 
 class Child(ScopedModule):

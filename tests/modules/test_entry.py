@@ -7,6 +7,7 @@ import copy
 import functools
 import gc
 import re
+import sys
 import types
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,11 @@ from torchscope import (
 )
 
 X = torch.ones(2)
+
+
+@pytest.fixture(autouse=True)
+def x_on_the_device(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "X", X.to(device))
 
 
 class Model(ScopedModule):
