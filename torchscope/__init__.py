@@ -3,6 +3,7 @@
 from ._modules.compile_once import compile_once as compile_once
 from ._modules.entry import scoped as scoped
 from ._modules.scoped_module import ScopedModule as ScopedModule
+from ._modules.scoped_module import current_module as current_module
 from ._modules.submodule import get_module as get_module
 from ._modules.template import make_template as make_template
 from ._scopes.get_variable import get_buffer as get_buffer
@@ -71,6 +72,7 @@ __all__ = [
     "VariableShapeError",
     "compile_once",
     "constant_initializer",
+    "current_module",
     "get_buffer",
     "get_local_variable",
     "get_module",

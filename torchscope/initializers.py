@@ -8,7 +8,8 @@ set to that stream for the time of the call.
 The classes here are TensorFlow 1's initializers under TensorFlow 1's names, with its parameters and distributions.
 Two of their keywords need explaining:
 
-* ``layout``: which axes are the fans. ``"torch"`` reads ``[out, in, *kernel]``, ``"tf"`` reads ``[*kernel, in, out]``.
+* ``layout``: which axes are the fans. ``"torch"`` reads ``[out, in, *kernel]``, ``"tf"`` reads ``[*kernel, in, out]``;
+  by default it is the module's (``ScopedModule(layout="tf")``), and torch's outside of one.
 * ``dtype``: accepted where TensorFlow has it, and without effect: as in TensorFlow 1's ``get_variable``, it is the
   variable that has a dtype.
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -74,6 +75,12 @@ class OurInitializer:
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         return self  # it is never changed
 
+    def in_layout(self, layout: Layout) -> Self:
+        """The same initializer for variables of this order of axes, if it was given none of its own."""
+        if layout == "torch" or getattr(self, "layout", layout) is not None:
+            return self
+        return replace(self, layout=layout)  # type: ignore[type-var]  # all that have a layout are dataclasses
+
     def _require_matrix(self, tensor: Tensor) -> None:
         if tensor.dim() < 2:
             name = type(self).__name__
@@ -87,8 +94,8 @@ class _RandomInitializer(OurInitializer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        layout = getattr(self, "layout", "torch")
-        if layout not in ("torch", "tf"):
+        layout = getattr(self, "layout", None)
+        if layout not in ("torch", "tf", None):
             raise ArgumentValueError.of("layout", layout, "Use 'torch' ([out, in, *kernel]) or 'tf'.")
 
     def __call__(self, tensor: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -285,10 +292,10 @@ class uniform_unit_scaling_initializer(_RandomInitializer):
     seed: int | None = None
     dtype: torch.dtype | None = None
     _: KW_ONLY
-    layout: Layout = "torch"
+    layout: Layout | None = None
 
     def _fill(self, tensor: Tensor, generator: torch.Generator | None) -> None:
-        inputs = tensor.shape[1:] if self.layout == "torch" else tensor.shape[:-1]
+        inputs = tensor.shape[1:] if self.layout != "tf" else tensor.shape[:-1]
         bound = self.factor * math.sqrt(3 / max(1, math.prod(inputs)))
         tensor.uniform_(-bound, bound, generator=generator)
 
@@ -304,7 +311,7 @@ class _VarianceScaling(_RandomInitializer):
     seed: int | None = None
     dtype: torch.dtype | None = None
     _: KW_ONLY
-    layout: Layout = "torch"
+    layout: Layout | None = None
 
     def _fill(self, tensor: Tensor, generator: torch.Generator | None) -> None:
         _fill_scaled(tensor, self.scale, self.mode, self.distribution, self.layout, generator)
@@ -331,7 +338,7 @@ class variance_scaling_initializer(_RandomInitializer):
     seed: int | None = None
     dtype: torch.dtype | None = None
     _: KW_ONLY
-    layout: Layout = "torch"
+    layout: Layout | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -426,7 +433,7 @@ class orthogonal_initializer(_RandomInitializer):
     seed: int | None = None
     dtype: torch.dtype | None = None
     _: KW_ONLY
-    layout: Layout = "torch"
+    layout: Layout | None = None
 
     def _check(self, tensor: Tensor) -> None:
         super()._check(tensor)
@@ -435,13 +442,13 @@ class orthogonal_initializer(_RandomInitializer):
     def _fill(self, tensor: Tensor, generator: torch.Generator | None) -> None:
         if tensor.numel() == 0 or tensor.is_meta:
             return
-        outputs = tensor.shape[0] if self.layout == "torch" else tensor.shape[-1]
+        outputs = tensor.shape[0] if self.layout != "tf" else tensor.shape[-1]
         inputs = tensor.numel() // outputs
         drawn = tensor.new_empty(max(outputs, inputs), min(outputs, inputs)).normal_(generator=generator)
         q, r = torch.linalg.qr(drawn)
         # QR leaves the signs of the columns to the algorithm; fixed by r's diagonal, q is uniform (Haar) distributed.
         q = q * torch.sgn(torch.diagonal(r))
-        rows = outputs if self.layout == "torch" else inputs
+        rows = outputs if self.layout != "tf" else inputs
         tensor.copy_((q if q.shape[0] == rows else q.mT).reshape(tensor.shape)).mul_(self.gain)
 
 
@@ -474,10 +481,10 @@ def _fill_scaled(
     scale: float,
     mode: Mode,
     distribution: Distribution,
-    layout: Layout,
+    layout: Layout | None,
     generator: torch.Generator | None,
 ) -> None:
-    fan_in, fan_out = fans(tensor.shape, layout)
+    fan_in, fan_out = fans(tensor.shape, layout or "torch")
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
     variance = scale / max(1.0, fan)
     if distribution == "uniform":

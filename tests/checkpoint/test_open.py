@@ -196,10 +196,16 @@ def both(folder: Path) -> Path:
     return folder / "both.pt"
 
 
+def two(folder: Path) -> Path:
+    shutil.copy(folder / "objects.ckpt.index", folder / "other.index")
+    return folder
+
+
 BAD_PATHS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no file": (lambda f: f / "none.ckpt", r"there is no such checkpoint\.\nIn '.*' there are: objects\.ckpt"),
     "no folder": (lambda f: f / "none" / "a", r"there is no such checkpoint\.\nThere is no folder '.*none' either"),
-    "folder without a list": (lambda f: f, r"this folder has no file called 'checkpoint'"),
+    "folder of two without a list": (two, r"has no file called 'checkpoint' and 2 checkpoints, objects\.ckpt, other"),
+    "an empty folder": (lambda f: [f / "empty", (f / "empty").mkdir()][0], r"called 'checkpoint' and no checkpoint\."),
     "out of the folder": (
         lambda f: (f / "checkpoint").write_text('model_checkpoint_path: "../objects.ckpt"') and f,
         r"it names '\.\./objects\.ckpt', which is not in this folder",
@@ -228,6 +234,37 @@ def test_a_path_to_nothing_readable_says_what_it_is(how: str, tmp_path: Path) ->
     make, message = BAD_PATHS[how]
     with pytest.raises(CheckpointError, match=message):
         checkpoint.open(make(tmp_path))
+
+
+def saved_model(folder: Path) -> Path:
+    (folder / "saved").mkdir()
+    (folder / "saved" / "saved_model.pb").write_bytes(b"")
+    (folder / "saved" / "variables").mkdir()
+    for file in folder.glob("objects.ckpt.*"):
+        shutil.move(file, folder / "saved" / "variables" / file.name.replace("objects.ckpt", "variables"))
+    return folder / "saved"
+
+
+def listed(name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        (folder / "checkpoint").write_text(f'model_checkpoint_path: "{name}"')
+        return folder
+
+    return make
+
+
+GOOD_FOLDERS: dict[str, Callable[[Path], Path]] = {
+    "the only one": lambda f: f,
+    "a SavedModel": saved_model,
+    "a list from Windows": listed(r"C:\\old\\objects.ckpt"),
+    "a list from elsewhere": listed("/old/objects.ckpt"),
+}
+
+
+@pytest.mark.parametrize("how", GOOD_FOLDERS)
+def test_a_folder_that_can_only_mean_one_checkpoint_is_it(how: str, tmp_path: Path) -> None:
+    copied("objects", tmp_path)
+    assert list(checkpoint.open(GOOD_FOLDERS[how](tmp_path))) == list(checkpoint.open(HERE / "objects.ckpt"))
 
 
 # Damage ------------------------------------------------------------------------------------------------------------

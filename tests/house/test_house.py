@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 
 PUBLIC = """
 ScopedModule variable_scope get_variable get_buffer get_local_variable get_module get_variable_scope VariableScope
-AUTO_REUSE no_regularizer scoped make_template compile_once name_scope name_ops op_name get_name_scope unique_name
+AUTO_REUSE no_regularizer scoped make_template name_scope name_ops op_name get_name_scope unique_name
+compile_once current_module
 ArgumentTypeError ArgumentValueError CheckpointError InitializerError InvalidNameError NoActiveModuleError
 NotBuiltError ScopeError ScopeNestingError TracingError VariableDtypeError VariableExistsError VariableKindError
 VariableNotFoundError VariableShapeError

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .._names import paths
 from .._scopes.arguments import checked, refuse_late
 from .._scopes.scope import VariableScope
-from .._scopes.stack import thread
+from .._scopes.stack import innermost, thread
 from .._variables import collections
 from .._variables.identity import path_of
 from .._variables.initialize import back_to, modes
@@ -28,6 +28,7 @@ from .._variables.spec import (
 )
 from .._variables.store import Undo, VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError, NotBuiltError
+from ..initializers import Layout
 from .building import state_kept
 from .entry import AsDefault, Root, mend_class, put_in_place, run, running, starting_a_call
 
@@ -59,6 +60,9 @@ class ScopedModule(Root):
         device, dtype: for variables whose arguments and scopes give none; ``.to()``, ``.half()``, ``.cuda()`` set
             them too, also before the module is built.
 
+        layout: the order of axes of all variables. ``"tf"`` says that the code keeps TensorFlow's, ``[*kernel, in,
+            out]``: initializers read their fans so, and ``load_checkpoint`` leaves arrays as they are.
+
     All of these are this module's own: a ScopedModule inside another has its own variables, seed and defaults.
 
     Raises:
@@ -72,6 +76,7 @@ class ScopedModule(Root):
         seed: int | None = None,
         device: DeviceLike | None = None,
         dtype: torch.dtype | None = None,
+        layout: Layout = "torch",
     ) -> None:
         super().__init__()
         mend_class(type(self))
@@ -83,6 +88,10 @@ class ScopedModule(Root):
             raise ArgumentValueError.of("fn", fn, mend)
         if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
             raise ArgumentTypeError.of("seed", seed, "Give an int, or None to use torch's generator.")
+        if layout not in ("torch", "tf"):
+            raise ArgumentValueError.of(
+                "layout", layout, "Use 'torch' ([out, in, *kernel]) or 'tf' ([*kernel, in, out])."
+            )
         owner = type(self).__name__
         if fn is not None:
             owner += f"({getattr(fn, '__name__', type(fn).__name__)})"
@@ -90,6 +99,7 @@ class ScopedModule(Root):
         self.variables = VariableStore(
             owner, seed=seed, device=checked("device", device), dtype=checked("dtype", dtype)
         )
+        self.variables.layout = layout
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -479,6 +489,25 @@ class ScopedModule(Root):
         store = self.variables
         if not store.built and not store.specs and not store.module_made_at:
             raise NotBuiltError.of(self.variables.owner)
+
+
+def current_module() -> ScopedModule:
+    """The module whose call is running: the innermost one, in this thread.
+
+    Functions that are given no module ask it for what is the module's, ``training`` for example.
+
+    >>> from torchscope import ScopedModule, current_module
+    >>> def dropout(x):
+    ...     return torch.nn.functional.dropout(x, 0.5, current_module().training)
+    >>> ScopedModule(dropout).eval()(torch.ones(2))
+    tensor([1., 1.])
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+    """
+    root = innermost("current_module()")._call.root
+    assert isinstance(root, ScopedModule)
+    return root
 
 
 def _snapshot(walk: Callable[[], Iterator[T]]) -> Iterator[T]:

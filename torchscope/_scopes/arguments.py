@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypedDict, TypeVar
 
@@ -99,6 +100,20 @@ def show_options(options: type) -> Callable[[T], T]:
     return show
 
 
+def _of_numpy(dtype: object) -> torch.dtype:
+    """The dtype of torch for one of numpy, as code for TensorFlow 1 gives it."""
+    numpy = sys.modules.get("numpy")  # without it, there is none of its dtypes
+    is_one = numpy is not None and (
+        isinstance(dtype, numpy.dtype) or (isinstance(dtype, type) and issubclass(dtype, numpy.generic))
+    )
+    try:
+        if is_one:
+            return torch.from_numpy(numpy.empty(0, dtype)).dtype  # type: ignore[union-attr]
+    except TypeError:
+        pass
+    raise ArgumentTypeError.of("dtype", dtype, "Give a torch.dtype such as torch.float32, or None.")
+
+
 def checked(name: str, value: Any) -> Any:
     """A setting or option of this name, or an error that says what it must be."""
     if value is None:
@@ -106,7 +121,7 @@ def checked(name: str, value: Any) -> Any:
     if name in ("regularizer", "partitioner", "custom_getter", "constraint") and not callable(value):
         raise ArgumentTypeError.of(name, value, "Give a function, or None.")
     if name == "dtype" and not isinstance(value, torch.dtype):
-        raise ArgumentTypeError.of(name, value, "Give a torch.dtype such as torch.float32, or None.")
+        return _of_numpy(value)
     if name == "device":
         try:
             return torch.device(value)

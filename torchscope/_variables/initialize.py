@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import FunctionType
+from typing import cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -18,6 +19,7 @@ from torch.nn import init
 
 from ..errors import InitializerError, ScopeError, VariableDtypeError, VariableShapeError
 from ..initializers import (
+    Layout,
     OurInitializer,
     constant_initializer,
     glorot_uniform_initializer,
@@ -147,10 +149,15 @@ def _may_be(number: Tensor, dtype: torch.dtype) -> bool:
     return True
 
 
-def fill(tensor: Tensor, path: str, initializer: Initializer, seed: int | None) -> None:
-    """Fill ``tensor`` in place, from torch's generator or, with a seed, from the stream of ``(seed, path)``."""
+def fill(tensor: Tensor, path: str, initializer: Initializer, seed: int | None, layout: Layout) -> None:
+    """Fill ``tensor`` in place, from torch's generator or, with a seed, from the stream of ``(seed, path)``.
+
+    ``layout`` is the order of its axes, for initializers that are given none.
+    """
     if initializer is None:
         initializer = _default_initializer(path, tensor.dtype)
+    if layout == "tf" and isinstance(initializer, OurInitializer):
+        initializer = initializer.in_layout(layout)
     try:
         if seed is None or tensor.is_meta or _draws_nothing(initializer):
             _call(initializer, tensor, path)
@@ -221,6 +228,9 @@ def _global_stream(stream: int) -> Iterator[None]:
 
 
 def _call(initializer: Initializer, tensor: Tensor, path: str, **generator: torch.Generator) -> None:
+    if _is_of_shape(initializer):
+        _fill_of_shape(cast("Callable[..., object]", initializer), tensor, path)
+        return
     try:
         result = initializer(tensor, **generator)  # type: ignore[operator]  # told below
     except ScopeError:
@@ -236,6 +246,41 @@ def _call(initializer: Initializer, tensor: Tensor, path: str, **generator: torc
         raise InitializerError.of(path, problem, _FILL)
 
 
+def _is_of_shape(initializer: Initializer) -> bool:
+    """Whether it is one of TensorFlow's protocol, a function of a shape: ``init(shape, dtype=None, ...)``."""
+    if isinstance(initializer, OurInitializer) or not callable(initializer):
+        return False
+    key = initializer if isinstance(initializer, FunctionType) else None
+    if key is not None and key in _of_shape:
+        return _of_shape[key]
+    try:
+        names = [*inspect.signature(initializer).parameters]
+    except (TypeError, ValueError):
+        names = []
+    found = names[:2] == ["shape", "dtype"]
+    if key is not None:
+        _of_shape[key] = found
+    return found
+
+
+def _fill_of_shape(initializer: Callable[..., object], tensor: Tensor, path: str) -> None:
+    """Fill a tensor with what a function of a shape gives, drawn where the tensor is."""
+    with torch.device(tensor.device):
+        value = initializer(list(tensor.shape), dtype=tensor.dtype)
+    try:
+        found = torch.as_tensor(value).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        problem = f"the initializer gives {value!r}, which is no tensor, array or number ({error})"
+        raise InitializerError.of(path, problem, "Return a tensor or an array of the shape.") from None
+    if found.shape != tensor.shape or not torch.can_cast(found.dtype, tensor.dtype):
+        problem = (
+            f"the initializer {initializer!r} gives shape {tuple(found.shape)} and {found.dtype} for shape "
+            f"{tuple(tensor.shape)} and {tensor.dtype}"
+        )
+        raise InitializerError.of(path, problem, "Return what it is asked for: initializer(shape, dtype=...).")
+    tensor.copy_(found)
+
+
 def _same_memory(result: object, tensor: Tensor) -> bool:
     if not isinstance(result, Tensor):
         return False
@@ -247,6 +292,10 @@ def _same_memory(result: object, tensor: Tensor) -> bool:
 # Of functions, classes and our initializers (by their class): whether they take so many arguments and these keywords.
 # Most variables are filled by a few of them, and reading a signature takes longer than all else in making a variable.
 _known: WeakKeyDictionary[object, dict[tuple[object, ...], bool]] = WeakKeyDictionary()
+
+
+# Of functions: whether they are functions of a shape.
+_of_shape: WeakKeyDictionary[object, bool] = WeakKeyDictionary()
 
 
 def _accepts(function: object, count: int, *names: str) -> bool:

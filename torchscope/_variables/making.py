@@ -40,7 +40,7 @@ def make(store: ModuleTreeDict, request: Request) -> tuple[VariableSpec, Tensor]
         if type(tensor) is not Tensor:
             refuse(path, store.owner, f"tensors of type {type(tensor).__name__}")
         if value is None:
-            fill(tensor, path, initializer, store.seed)
+            fill(tensor, path, initializer, store.seed, store.layout)
         else:
             tensor.copy_(value)
         if spec.kind == "parameter":

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .._names import paths
 from ..errors import NotBuiltError
+from ..initializers import Layout
 from .conversion import refuse_unreal
 from .initialize import plain_mode
 from .parameter_dict import PathParameterDict, UnbuiltParameters, spec_of_tensor
@@ -30,14 +31,18 @@ class ModuleTreeDict(PathParameterDict):
 
     Attributes:
         seed, device, dtype: those of the root, for variables that are given none; ``.to()`` and the like set them.
+        layout: the order of axes of its variables, for fans and foreign checkpoints.
         provisional: paths that are not declared in full, and where they come from; the next get completes that.
         makers: of the modules of ``get_module``, by path; the next get of a path brings back what pickle lost.
         is_replica: whether it is a copy on another device for the time of one call, by ``DataParallel``.
     """
 
+    layout: Layout
+
     def __init__(self, owner: str, *, seed: int | None, device: torch.device | None, dtype: torch.dtype | None) -> None:
         super().__init__(owner)
         self.seed = seed
+        self.layout = "torch"
         self.device = device
         self.dtype = dtype
         self.provisional: dict[str, Origin] = {}
@@ -201,7 +206,7 @@ class ModuleTreeDict(PathParameterDict):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        super().__setstate__({"layout": "torch", **state})  # type: ignore[no-untyped-call]  # before 0.3 it had none
         self.provisional |= {spec.path: "pickle" for spec in self.declared() if spec.lost_callables}
         self.makers = {path: maker for path, maker in self.makers.items() if maker is not None}
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentValueError, VariableDtypeError, VariableKindError, VariableShapeError
+from ..initializers import Layout
 from .initialize import as_declared, fill, is_constant, value_of
 from .making import default_dtype
 from .request import Partitioner, Request
@@ -24,14 +25,16 @@ from .store import Asker, Parts
 class PartInitializer:
     """Fills one part with its slice of the whole, so that fans and constants are those of the whole variable."""
 
-    def __init__(self, initializer: Initializer, path: str, shape: tuple[int, ...], axis: int, start: int) -> None:
-        self.initializer = as_declared(initializer)
+    def __init__(
+        self, initializer: Initializer, path: str, shape: tuple[int, ...], axis: int, start: int, layout: Layout
+    ) -> None:
+        self.initializer, self.layout = as_declared(initializer), layout
         self.path, self.shape, self.axis, self.start = path, shape, axis, start
 
     def __call__(self, part: Tensor) -> None:
         """Fill ``part``."""
         whole = part.new_empty(self.shape)
-        fill(whole, self.path, self.initializer, seed=None)
+        fill(whole, self.path, self.initializer, seed=None, layout=self.layout)
         part.copy_(whole.narrow(self.axis, self.start, part.shape[self.axis]))
 
     def __repr__(self) -> str:
@@ -145,7 +148,8 @@ def _joined(call: Asker, request: Request, parts: Parts) -> Tensor:
     tensors, start = [], 0
     for number, size in enumerate(parts.sizes):
         shape = (*parts.shape[: parts.axis], size, *parts.shape[parts.axis + 1 :])
-        initializer = PartInitializer(request.initializer, request.path, parts.shape, parts.axis, start)
+        layout = call.store.layout
+        initializer = PartInitializer(request.initializer, request.path, parts.shape, parts.axis, start, layout)
         part = replace(request, path=f"{request.path}/part_{number}", shape=shape, initializer=initializer)
         tensors.append(call.store.answer(call, part))
         start += size

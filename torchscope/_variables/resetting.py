@@ -33,7 +33,7 @@ def reset(store: VariableStore) -> None:
             if spec.from_value:
                 variable.copy_(value_of(spec.path, spec.initializer, spec.dtype, store.seed))
             else:
-                fill(variable.detach(), spec.path, spec.initializer, store.seed)
+                fill(variable.detach(), spec.path, spec.initializer, store.seed, store.layout)
         for path in list(store.module_made_at):
             module = store._modules.get(path)
             if module is not None:  # another thread may have taken it back meanwhile

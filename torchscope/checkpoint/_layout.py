@@ -90,7 +90,9 @@ Layout = str | Mapping[str, str] | None
 class Rules:
     """What ``layout=`` says of each path."""
 
-    def __init__(self, layout: Layout, paths: Collection[str]) -> None:
+    def __init__(self, layout: Layout, paths: Collection[str], kept: Collection[str] = ()) -> None:
+        """``kept`` are paths that have TensorFlow's axes, unless ``layout`` says otherwise."""
+        self._kept = kept
         given: Any = {"": layout} if isinstance(layout, str) else layout or {}
         if not isinstance(given, Mapping):
             mend = "Give the name of a rule, or a dict from patterns of paths to names of rules."
@@ -121,7 +123,7 @@ class Rules:
     def _deciding(self, path: str) -> tuple[str | None, str | None]:
         """The last pattern that selects the path, and its rule."""
         found = [(pattern, rule) for pattern, selects, rule in self._rules if selects(path)]
-        return found[-1] if found else (None, None)
+        return found[-1] if found else ("", "same") if path in self._kept else (None, None)
 
     def names(self, path: str) -> bool:
         """Whether this very path is given, not a pattern: then the rule must be one for it."""

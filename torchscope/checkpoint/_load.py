@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 
@@ -72,7 +72,8 @@ def load_checkpoint(
             the same of a convolution; ``"keras_gru"`` is the kernel, recurrent kernel or bias of Keras' GRU, gates z,
             r, h, to torch's r, z, n. A rule leaves arrays of a rank that it is not for as they are. Without one it is
             inferred from the shapes where only one fits, and where several do, as with a square kernel, or with the
-            gates of a recurrent layer, you are asked.
+            gates of a recurrent layer, you are asked. A module of ``layout="tf"`` keeps all as they are, but for what
+            lies in layers of ``get_module``.
 
     Slots of optimizers, counts of steps and moving averages that no variable has the name of are left out and named.
     Floating dtypes are converted to the variable's.
@@ -99,7 +100,8 @@ def load_checkpoint(
         raise ArgumentValueError.of("module", store.owner, mend)
     targets = targets_of(store, names)
     found = sources(store, targets, names, assignment_map, prefer_ema=bool(prefer_ema))
-    steps, report = _planned(store, saved, names, targets, found.of, Rules(layout, found.of), bool(prefer_ema))
+    rules = Rules(layout, found.of, _kept(store, found.of))
+    steps, report = _planned(store, saved, names, targets, found.of, rules, bool(prefer_ema))
     report.skipped.update(dict.fromkeys(left_out, "left out by rename"))
     _account_for_the_rest(report, names, found, bool(prefer_ema))
     loads_nothing = not report.loaded and bool(targets or found.of)
@@ -145,6 +147,12 @@ def _planned(
         steps.append(Step(target, entry, rule, targets.get(target)))
         report.loaded[target] = entry.path, words
     return steps, report
+
+
+def _kept(store: VariableStore, paths: Collection[str]) -> list[str]:
+    """Those of the paths whose arrays have the axes that the module declares: all but what lies in torch's layers."""
+    layers = tuple(f"{path}." for path in store.module_made_at)
+    return [path for path in paths if not path.startswith(layers)] if store.layout == "tf" else []
 
 
 def _same(entry: Entry, other: Entry) -> bool:

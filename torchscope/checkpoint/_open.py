@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ntpath
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -59,9 +60,10 @@ def open(path: str | os.PathLike[str]) -> Checkpoint:
 
     Args:
         path: TensorFlow's V2 format, which ``tf.train.Saver`` and ``tf.train.Checkpoint`` write, by its prefix, its
-            ``.index``, one of its ``.data-*`` files, or a folder with a ``checkpoint`` file, which says which one is
-            the latest. Also ``.npz`` by its name, ``.safetensors``, and what ``torch.save`` wrote (``.pt``, ``.pth``,
-            ``.bin``, ``.ckpt``), of which tensors are read and nothing else.
+            ``.index``, one of its ``.data-*`` files, or a folder: one with a ``checkpoint`` file, which says which one
+            is the latest, or with one checkpoint alone, or that of a SavedModel. Also ``.npz`` by its name,
+            ``.safetensors``, and what ``torch.save`` wrote (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), of which tensors
+            are read and nothing else.
 
     All need the extra ``checkpoint``. What is opened must not be overwritten while tensors read from it are in use:
     they may be the mapped file itself.
@@ -85,20 +87,38 @@ def open(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def _latest(folder: str) -> str:
-    """The prefix that the ``checkpoint`` file of a folder names, which must lie in the folder."""
+    """The prefix that the ``checkpoint`` file of a folder names, which must lie in the folder; or the only one there.
+
+    Of a SavedModel, that of its variables.
+    """
     listing = Path(folder, "checkpoint")
     if not listing.is_file():
-        mend = "Give the prefix of a checkpoint, as in 'folder/model.ckpt-1000'."
-        raise CheckpointError.of(folder, "this folder has no file called 'checkpoint'", mend)
+        return _only_one(folder)
     name = _model_checkpoint_path(listing.read_bytes())
     if name is None:
         raise CheckpointError.of(listing, "it has no field 'model_checkpoint_path: \"...\"'")
     inside = os.path.realpath(folder)
     if os.path.isabs(name) and not _is_in(name, inside):
         name = os.path.basename(name)  # the folder was moved since
+    elif ntpath.isabs(name):
+        name = ntpath.basename(name)  # it was written on Windows
     if "\0" in name or not _is_in(os.path.join(inside, name), inside):
         raise CheckpointError.of(listing, f"it names {name!r}, which is not in this folder", "Give that path itself.")
     return os.path.join(folder, name)
+
+
+def _only_one(folder: str) -> str:
+    """The prefix of the only checkpoint in a folder."""
+    if os.path.isfile(os.path.join(folder, "saved_model.pb")):
+        folder = os.path.join(folder, "variables")
+    found = sorted(Path(folder).glob("*.index")) if os.path.isdir(folder) else []
+    if len(found) == 1:
+        return str(found[0].with_suffix(""))
+    names = (
+        f"and {len(found)} checkpoints, {', '.join(path.stem for path in found[:5])}" if found else "and no checkpoint"
+    )
+    mend = "Give the prefix of a checkpoint, as in 'folder/model.ckpt-1000'."
+    raise CheckpointError.of(folder, f"this folder has no file called 'checkpoint' {names}", mend)
 
 
 def _is_in(path: str, folder: str) -> bool:
