@@ -196,6 +196,11 @@ def both(folder: Path) -> Path:
     return folder / "both.pt"
 
 
+def empty(folder: Path) -> Path:
+    (folder / "empty").mkdir()
+    return folder / "empty"
+
+
 def two(folder: Path) -> Path:
     shutil.copy(folder / "objects.ckpt.index", folder / "other.index")
     return folder
@@ -205,7 +210,7 @@ BAD_PATHS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no file": (lambda f: f / "none.ckpt", r"there is no such checkpoint\.\nIn '.*' there are: objects\.ckpt"),
     "no folder": (lambda f: f / "none" / "a", r"there is no such checkpoint\.\nThere is no folder '.*none' either"),
     "folder of two without a list": (two, r"has no file called 'checkpoint' and 2 checkpoints, objects\.ckpt, other"),
-    "an empty folder": (lambda f: [f / "empty", (f / "empty").mkdir()][0], r"called 'checkpoint' and no checkpoint\."),
+    "an empty folder": (empty, r"called 'checkpoint' and no checkpoint\."),
     "out of the folder": (
         lambda f: (f / "checkpoint").write_text('model_checkpoint_path: "../objects.ckpt"') and f,
         r"it names '\.\./objects\.ckpt', which is not in this folder",

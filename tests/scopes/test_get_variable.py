@@ -226,10 +226,15 @@ def test_the_initializer_may_be_a_class_a_torch_function_or_the_scopes() -> None
 WRONG_INITIALIZERS: dict[str, tuple[Any, type[Exception], str]] = {
     "returns another tensor": (lambda t: torch.zeros(2), InitializerError, "returned something else"),
     "returns a number": (lambda t: 3, InitializerError, "returned something else"),
-    "TensorFlow's protocol": (lambda shape, dtype: None, InitializerError, "cannot be called with the tensor to fill"),
+    "TensorFlow's protocol, and nothing": (
+        lambda shape, dtype: None,
+        InitializerError,
+        "gives None, which is no tensor",
+    ),
+    "a protocol of nobody": (lambda size, kind: None, InitializerError, "cannot be called with the tensor to fill"),
     "no arguments, but a shape": (lambda: torch.ones(2), InitializerError, "cannot be called with the tensor to fill"),
     "a factory": (torch.zeros, InitializerError, r"failed on the tensor to fill: zeros\(\): argument 'size'"),
-    "a factory in Python": (lambda shape, dtype=None: torch.zeros(shape), InitializerError, "failed on the tensor"),
+    "a factory in Python": (lambda size, kind=None: torch.zeros(size), InitializerError, "failed on the tensor"),
     "a string": ("zeros", InitializerError, "'zeros' is a string, not an initializer"),
 }
 
