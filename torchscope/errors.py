@@ -160,6 +160,14 @@ class TracingError(ScopeError, RuntimeError):
         )
 
     @classmethod
+    def of_failed_block(cls, path: str) -> Self:
+        return cls._said(
+            f"A block of compile_once raised an exception in '{path}', and it was caught outside of the block: what it "
+            "had opened and got by then is not known, so the call cannot go on.",
+            "Catch it inside of the block, or call the function without compile_once.",
+        )
+
+    @classmethod
     def of_new_in_branch(cls, path: str, owner: str) -> Self:
         return cls._said(
             f"'{path}' of {owner} is not there yet, and was asked for in a function that torch traces as a branch (of "

@@ -9,6 +9,7 @@ of the compiled code with its result, and is noted in the call that runs.
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections.abc import Callable
 from types import MethodType
@@ -21,16 +22,15 @@ from .._names.events import BASE, Entry, Event, Left, NameEntry, outer_prefix
 from .._scopes.call import Call
 from .._scopes.naming import default_names, opened_nothing_yet
 from .._scopes.scope import VariableScope, open_base
-from .._scopes.settings import NO_SETTINGS, Settings
+from .._scopes.settings import Settings
 from .._scopes.stack import innermost, pop, thread, ways_to_the_stack
 from .._torch import in_backward, is_dynamos
 from .._variables.made_at import CALLED_FROM
 from .._variables.path_tree import PathNode
-from .._variables.reuse import Reuse
 from .._variables.spec import VariableSpec
 from .._variables.store import Collected, VariableStore
 from .._variables.tracing import tracer
-from ..errors import ArgumentTypeError, ScopeError, ScopeNestingError, TracingError
+from ..errors import ArgumentTypeError, ScopeError, ScopeNestingError
 from .entry import Root
 from .scoped_module import ScopedModule
 
@@ -75,9 +75,10 @@ def compile_once(function: Callable[P, R], **options: Any) -> CompiledOnce[P, R]
     Raises:
         ArgumentTypeError: it is no function.
         NoActiveModuleError: raised by its call, if no module is running in this thread.
-        TracingError: raised by its call, if the function asks for what differs from scope to scope: the name of a
-            scope, a name of an operation, a scope object or a template from outside, a default name where others were
-            opened before it.
+        TracingError: raised by its call, if the function asks for what differs from scope to scope, or is the whole
+            call's: the name of a scope or an operation, a scope object from outside, a collection, a custom getter, a
+            template, a default name where others were opened before it. Raised by the module's call, if the function
+            raised something, and that was caught outside of it: what it had got by then is not known.
     """
     return CompiledOnce(function, **options)
 
@@ -94,40 +95,42 @@ class CompiledOnce(Generic[P, R]):
         self._warned = False
         functools.update_wrapper(self, function, updated=())
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function, compiled."""
         if torch.compiler.is_compiling():
             return self._function(*args, **kwargs)
-        scope = innermost("A function of compile_once()")
+        scope = innermost(f"{self!r}, a function of compile_once(),")
         call, prefix = scope._call, scope._prefix
         if not call.store.settled or _must_not_compile(call):
             return self._function(*args, **kwargs)
         held = self._stand_in(call.store, prefix)
-        if held.is_provisional:  # a get completes what pickle lost
+        if held.is_provisional(call.store):  # a get completes what pickle lost
             return self._function(*args, **kwargs)
         if not scope._settings.plain or held.has_parts:
             self._warn(scope)
             return self._function(*args, **kwargs)
-        reuse = scope._settings.reuse
-        got = () if reuse else tuple(rel for path, rel in held.paths if call.has_got(path))
-        state = (reuse, scope._settings.dtype, got, opened_nothing_yet(scope))
+        got = () if scope._settings.reuse else tuple(rel for path, rel in held.all_paths if call.has_got(path))
+        state = (scope._settings, got, opened_nothing_yet(scope))
         try:
             result, events, collected = self._compiled(call.root, held.module.variables, state, args, kwargs)
-        except Exception as error:
+        except BaseException as error:
+            call.fail_in_block(prefix[:-1])
             found = _of_scopes(error)
-            if isinstance(found, TracingError):
-                raise found from None
-            if found is not None or is_dynamos(error):  # it loses some errors
-                self._function(*args, **kwargs)  # raises it as eager code does
-            raise
+            if found is None:
+                raise
+            found.add_note(f"in a block of compile_once: paths are those inside '{prefix[:-1]}'")
+            raise found from None
         _note(scope, events, collected)
         return result
+
+    def __repr__(self) -> str:
+        return f"<{getattr(self._function, '__qualname__', self._function)}, compiled once>"
 
     def _stand_in(self, store: VariableStore, prefix: str) -> _StandIn:
         """The stand-in for a scope, with the tensors that the module has now."""
         tree, known = store.grown_tree(), self._stand_ins.setdefault(store, {})
         held = known.get(prefix)
-        if held is None or held.tree is not tree:
+        if held is None or held.tree is not tree or not held.has_the_layers_of(store):
             held = known[prefix] = _StandIn(store, tree, prefix)
         held.refresh(store)
         return held
@@ -142,7 +145,13 @@ class CompiledOnce(Generic[P, R]):
         """As a method: the instance is the function's first argument."""
         return self if instance is None else MethodType(self, instance)
 
-    def __reduce__(self) -> tuple[object, ...]:
+    def __reduce__(self) -> str | tuple[object, ...]:
+        name = getattr(self._function, "__qualname__", "")
+        found: object = sys.modules.get(getattr(self._function, "__module__", ""))
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is self:  # a decorated function: by its name, which is now this
+            return str(name)
         return functools.partial(CompiledOnce, **self._options), (self._function,)
 
 
@@ -154,18 +163,29 @@ class _StandIn:
         self.module = ScopedModule(_no_forward)
         specs = [spec for spec in store.declared() if spec.path.startswith(prefix)]
         self.paths = [(spec.path, spec.path[len(prefix) :]) for spec in specs]
-        self.is_provisional = any(spec.path in store.provisional for spec in specs)
         self.has_parts = any(path.startswith(prefix) or path + "/" == prefix for path in store.parts)
         held = self.module.variables
+        held.owner = f"a block of {store.owner}"
         for spec, (path, relative) in zip(specs, self.paths, strict=True):
             tensor = store.find(path)
             assert tensor is not None
             held.put(_declared(spec, relative), tensor)
-        for path, made_at in store.module_made_at.items():
-            module = store._modules[path]
-            if path.startswith(prefix) and module is not None:
-                held.put_module(path[len(prefix) :], module, _nearest(made_at))
+        self.layers = {path: store._modules.get(path) for path in store.module_made_at if path.startswith(prefix)}
+        for path, layer in self.layers.items():
+            if layer is not None:
+                held.put_module(path[len(prefix) :], layer, _nearest(store.module_made_at[path]))
+        self.all_paths = [*self.paths, *((path, path[len(prefix) :]) for path in self.layers)]
         held.set_built(True)
+
+    def has_the_layers_of(self, store: VariableStore) -> bool:
+        """Whether the layers of ``get_module`` are those of now: some tools put others in their places."""
+        return all(store._modules.get(path) is layer for path, layer in self.layers.items())
+
+    def is_provisional(self, store: VariableStore) -> bool:
+        """Whether something is not declared in full: the next get does that, on the module itself."""
+        if store.provisional and any(path in store.provisional for path, _ in self.paths):
+            return True
+        return any(path not in store.makers for path in self.layers)
 
     def refresh(self, store: VariableStore) -> None:
         """Take the tensors that the store has now: some put others in their places."""
@@ -204,16 +224,16 @@ def _runner(function: Callable[..., R]) -> Callable[..., tuple[R, list[Event], C
     def block(
         root: Root,
         store: VariableStore,
-        state: tuple[Reuse, torch.dtype | None, tuple[str, ...], bool],
+        state: tuple[Settings, tuple[str, ...], bool],
         args: tuple[object, ...],
         kwargs: dict[str, object],
     ) -> tuple[R, list[Event], Collected | None]:
-        reuse, dtype, got, begins = state
+        settings, got, begins = state
         call = Call(root, store, thread.stack.call)
         call.is_block, call.begins_scope = True, begins
         call.got = dict.fromkeys(got, True)
         base = open_base(call)
-        base._settings = _settings(reuse, dtype)
+        base._settings = settings
         try:
             result = function(*args, **kwargs)
             if call.scope is not base:
@@ -225,12 +245,6 @@ def _runner(function: Callable[..., R]) -> Callable[..., tuple[R, list[Event], C
     # A code object of its own: torch.compile keeps what it compiled, and counts recompilations, by code object.
     block.__code__ = block.__code__.replace(co_name=block.__name__)
     return block
-
-
-def _settings(reuse: Reuse, dtype: torch.dtype | None) -> Settings:
-    """What a scope hands down to variables that exist already."""
-    settings = NO_SETTINGS.sharing(reuse or False)
-    return settings if dtype is None else settings.replace(dtype=dtype)
 
 
 def _plain(event: Event | None) -> Event:
@@ -267,9 +281,10 @@ def _note(scope: VariableScope, events: list[Event], collected: Collected | None
 
 
 def _of_scopes(error: BaseException | None) -> ScopeError | None:
-    """The error of a scope that Dynamo has wrapped into its own, without what Dynamo has added; if it is one."""
-    while error is not None and not isinstance(error, ScopeError):
+    """The error of a scope, also if Dynamo has wrapped it into its own, without what Dynamo has added."""
+    while error is not None and is_dynamos(error) and not isinstance(error, ScopeError):
         error = error.__cause__ or error.__context__
-    if error is not None:
-        error.args = (str(error).partition("\n\nfrom user code:")[0],)
+    if not isinstance(error, ScopeError):
+        return None
+    error.args = (str(error).partition("\n\nfrom user code:")[0],)
     return error

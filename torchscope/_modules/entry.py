@@ -28,7 +28,7 @@ from .._torch import compiled_from
 from .._variables.initialize import back_to
 from .._variables.path_tree import OUTSIDE
 from .._variables.store import VariableStore
-from ..errors import ArgumentTypeError, ScopeNestingError
+from ..errors import ArgumentTypeError, ScopeNestingError, TracingError
 from . import building
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -99,6 +99,8 @@ def _close(call: Call, base: VariableScope) -> None:
     if found is not base:
         name = "no scope at all" if found is None else f"'{found.name}'"
         raise ScopeNestingError.of(f"the call of {call.store.owner}", name)
+    if call.failed_block is not None:
+        raise TracingError.of_failed_block(call.failed_block)
     if call.collected is not None:
         call.store.collected = call.collected
     if call.building is not None:

@@ -93,6 +93,7 @@ class Call(History):
         compares: whether what it gets below default names is held against the code that made it.
         traced: whether the compiler traced its beginning.
         is_block: whether it is a block of ``compile_once``: names and positions are those in its scope.
+        failed_block: where one raised an exception in this call.
         begins_scope: whether nothing was opened or got in that scope before.
         profiled: whether open scopes are ranges of a profiler's trace.
         task: the asyncio task that it belongs to, where others of the thread may find it (``as_default``).
@@ -105,6 +106,7 @@ class Call(History):
         "collected",
         "compares",
         "default_names",
+        "failed_block",
         "is_block",
         "moment",
         "op_names",
@@ -145,6 +147,7 @@ class Call(History):
         self.building: Building | None = None
         self.compares = self.is_block = False
         self.begins_scope = True
+        self.failed_block: str | None = None
         self.task: object = None
         self.parameters: Mapping[str, Tensor | None] = store._parameters
         self.traced = is_dynamo_compiling()
@@ -181,6 +184,11 @@ class Call(History):
         """
         if self.is_block:
             refuse_in_block(what)
+
+    def fail_in_block(self, path: str) -> None:
+        """Note that a block of ``compile_once`` raised an exception in a scope: the call must not complete."""
+        self.failed_block = path
+        self.collected = self.collected or {}  # calls with something collected are looked at when they end
 
     def refuse_name(self, what: str) -> None:
         """Refuse a name of what differs from scope to scope; likewise, and in torch's ``nested_compile_region``.

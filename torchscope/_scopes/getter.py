@@ -50,6 +50,7 @@ def ask(
     initializer = settings.initializer if initializer is None else initializer
     if getter is None:
         return _straight(settings, call, kind, path, shape, dtype, initializer, options)
+    call.refuse_in_block("The name that a custom getter is given")
     arguments = _arguments(kind, scope, options)
     arguments.update(shape=shape, initializer=initializer)
     answer = _StoreGetter(call, kind, scope, dtype, options.get("trainable"))

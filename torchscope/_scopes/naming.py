@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._names import paths
 from .._names.default_names import Counts, DefaultNames
+from .._names.events import Left, NameEntry
 from .._names.op_names import OpNames
 from ..errors import ArgumentTypeError
 from .call import Call
@@ -35,11 +36,13 @@ def unique_name(call: Call, scope: VariableScope, default_name: str | None) -> s
 def opened_nothing_yet(scope: VariableScope) -> bool:
     """Whether no scope counts yet in an open one, so that default names begin anew there."""
     call = scope._call
+    if scope._parent is None and not call.begins_scope:
+        return False
     names = default_names(call)
     if names.by_path:
         names.counts = names.counts or _first_counts(call)
         return names.counts.opened_nothing_in(call.events, call.at, scope._at, scope._prefix)
-    return all(isinstance(event, str) for event in call.events[scope._at + 1 : call.at])
+    return all(isinstance(event, (str, NameEntry, Left)) for event in call.events[scope._at + 1 : call.at])
 
 
 def check_default(default_name: str | None) -> str:

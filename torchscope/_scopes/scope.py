@@ -178,8 +178,7 @@ class VariableScope:
         """:func:`torchscope.get_variable` in this scope, open or not, for the call that is running."""
         current = innermost("VariableScope.get_variable()")
         refuse_unknown("VariableScope.get_variable", options, VariableOptions)
-        if getattr(self, "_call", None) is not current._call:
-            current._call.refuse_in_block("A scope object from outside")
+        self.refuse_elsewhere(current._call)
         return ask(self, current._call, "parameter", name, shape, dtype, initializer, options, current)
 
     def get_collection(self, name: str) -> list[Any]:
@@ -211,6 +210,14 @@ class VariableScope:
         """The path of a variable here, if the name can be a part of one."""
         return paths.check_whole(self._prefix + paths.check(name))
 
+    def refuse_elsewhere(self, call: Call) -> None:
+        """Refuse a scope object of a block of ``compile_once`` outside of it, and one from outside in a block."""
+        own = getattr(self, "_call", None)
+        if own is not call:
+            call.refuse_in_block("A scope object from outside")
+            if isinstance(own, Call):
+                own.refuse_in_block("Outside of the block, the path of a scope object that it opened")
+
     def _set(self, settings: Settings) -> None:
         """Take other settings, and leave the tree if they are not plain: the fast path looks nowhere else."""
         call = innermost_call()
@@ -227,7 +234,7 @@ class VariableScope:
             self._range = None
 
     def __repr__(self) -> str:
-        return f"<VariableScope {self.name!r} reuse={self.reuse!r}>"
+        return f"<VariableScope {self._prefix[:-1]!r} reuse={self.reuse!r}>"
 
     def __reduce__(self) -> tuple[object, ...]:
         # A copy, or a scope that went through pickle, is no record of an entering, just the path and the settings.

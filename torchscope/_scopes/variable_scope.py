@@ -204,8 +204,7 @@ class ScopeManager:
         call, opens = outer._call, self._options.get("auxiliary_name_scope", True)
         if isinstance(opened, VariableScope):
             default_names(call).by_path = True
-            if getattr(opened, "_call", None) is not call:
-                call.refuse_in_block("A scope object from outside")
+            opened.refuse_elsewhere(call)
             own_name = opened._prefix[:-1].rpartition("/")[2]
             return Entry(opened._prefix, outer._prefix, own_name, opens, is_object=True, again=_same_as(opened, call))
         if not opened and outer._prefix:
