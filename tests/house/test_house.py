@@ -43,6 +43,7 @@ FLOORS = {
     """,
     "_modules": "unkept building entry snapshot scoped_module submodule template recompute control_flow compile_once",
     # What stands on the floors.
+    "tf1": "_windows nn __init__",
     "graph": "_node _dot _tensorboard _graph _record __init__",
     "checkpoint": """
     _bytes _crc _leveldb _proto _entry _mapping _zip _bundle _others _open _roles _gates _layout _recurrent _report
