@@ -264,5 +264,5 @@ def test_ten_thousand_failing_calls_leave_nothing_behind(fails: Callable[[Tensor
         assert gc.collect() < 100
     finally:
         gc.enable()
-    assert grown < 100
+    assert grown < 1000  # one block in each call would be 10,000; other threads of the process allocate a few
     assert len(model.specs) == (2 if built else 0)
