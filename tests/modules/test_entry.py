@@ -308,7 +308,7 @@ def test_what_watches_a_building_call_is_gone_after_it(fails: bool) -> None:
     assert found == [1]
     assert not hooks._global_forward_pre_hooks
     assert not hooks._global_parameter_registration_hooks
-    assert not hooks._global_buffer_registration_hooks
+    assert not hooks._global_module_registration_hooks
 
 
 def layer(x: Tensor) -> Tensor:
