@@ -275,9 +275,8 @@ def _note(scope: VariableScope, events: list[Event], collected: Collected | None
         elif isinstance(event, Left):
             call.note(Left(at[event.entered_at]))
     for name, values in (collected or {}).items():
-        call.collected = call.collected or {}
-        added = [(f"{prefix}{where}".rstrip("/"), value) for where, value in values]
-        call.collected.setdefault(name, []).extend(added)
+        for where, value in values:
+            call.collect(name, f"{prefix}{where}".rstrip("/"), value)
 
 
 def _of_scopes(error: BaseException | None) -> ScopeError | None:

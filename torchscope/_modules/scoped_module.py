@@ -347,8 +347,7 @@ class ScopedModule(Root):
         elif call is None:
             store.collected.setdefault(name, []).append(("", value))
         else:
-            call.collected = call.collected or {}
-            call.collected.setdefault(name, []).append((call.scope._prefix[:-1], value))
+            call.collect(name, call.scope._prefix[:-1], value)
 
     def regularization_losses(self, scope: str | VariableScope | None = None) -> list[Tensor]:
         """The losses of the regularized variables below ``scope``, computed now, with gradient: one per variable.

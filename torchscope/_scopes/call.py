@@ -185,6 +185,11 @@ class Call(History):
         if self.is_block:
             refuse_in_block(what)
 
+    def collect(self, name: str, scope: str, value: object) -> None:
+        """Add a value to a collection, in a scope."""
+        self.collected = self.collected or {}
+        self.collected.setdefault(name, []).append((scope, value))
+
     def fail_in_block(self, path: str) -> None:
         """Note that a block of ``compile_once`` raised an exception in a scope: the call must not complete."""
         self.failed_block = path

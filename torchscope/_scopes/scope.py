@@ -63,9 +63,7 @@ class VariableScope:
     @property
     def name(self) -> str:
         """The path of the scope, ``"a/b"``; ``""`` at the root."""
-        call = getattr(self, "_call", None)
-        if isinstance(call, Call):
-            call.refuse_name("The name of a scope")
+        self._refuse_name()
         return self._prefix[:-1]
 
     @property
@@ -86,9 +84,7 @@ class VariableScope:
         >>> ScopedModule(forward)()
         ['foo/', 'foo_1/', 'foo/']
         """
-        call = getattr(self, "_call", None)
-        if isinstance(call, Call):
-            call.refuse_name("The name of a scope")
+        self._refuse_name()
         try:
             return self._original
         except AttributeError:
@@ -209,6 +205,12 @@ class VariableScope:
     def _path_of(self, name: object) -> str:
         """The path of a variable here, if the name can be a part of one."""
         return paths.check_whole(self._prefix + paths.check(name))
+
+    def _refuse_name(self) -> None:
+        """Refuse its name in code that is compiled once for all scopes."""
+        call = getattr(self, "_call", None)
+        if isinstance(call, Call):
+            call.refuse_name("The name of a scope")
 
     def refuse_elsewhere(self, call: Call) -> None:
         """Refuse a scope object of a block of ``compile_once`` outside of it, and one from outside in a block."""

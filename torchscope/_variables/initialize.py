@@ -32,6 +32,9 @@ from .spec import Initializer
 _FILL = "Fill the tensor in place: lambda t: t.fill_(1.0), or functools.partial(torch.nn.init.normal_, std=0.1)."
 
 
+_VALUE = "Give a number, a list, an array or a tensor."
+
+
 class _Creating(threading.local):
     """How deep this thread is in making variables: the operations that fill a tensor are given no names."""
 
@@ -126,16 +129,21 @@ def value_of(path: str, initializer: Initializer, dtype: torch.dtype | None, see
     else:
         with _global_stream(_stream(path, seed)):
             value = initializer()
-    try:
-        tensor = torch.as_tensor(value).detach()
-        if dtype is not None and not hasattr(value, "dtype") and _may_be(tensor, dtype):
-            tensor = torch.as_tensor(value, dtype=dtype)
-    except (TypeError, ValueError, RuntimeError) as error:
-        problem = f"the initializer gives {value!r}, which is no tensor, array or number ({error})"
-        raise InitializerError.of(path, problem, "Give a number, a list, an array or a tensor.") from None
+    tensor = _as_tensor(path, value, None, _VALUE)
+    if dtype is not None and not hasattr(value, "dtype") and _may_be(tensor, dtype):
+        tensor = _as_tensor(path, value, dtype, _VALUE)
     if dtype is not None and tensor.dtype != dtype:
         raise VariableDtypeError.of_constant(path, dtype, tensor.dtype)
     return tensor
+
+
+def _as_tensor(path: str, value: object, dtype: torch.dtype | None, mend: str) -> Tensor:
+    """What an initializer gave, as a tensor."""
+    try:
+        return torch.as_tensor(value, dtype=dtype).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        problem = f"the initializer gives {value!r}, which is no tensor, array or number ({error})"
+        raise InitializerError.of(path, problem, mend) from None
 
 
 def _may_be(number: Tensor, dtype: torch.dtype) -> bool:
@@ -156,7 +164,7 @@ def fill(tensor: Tensor, path: str, initializer: Initializer, seed: int | None, 
     """
     if initializer is None:
         initializer = _default_initializer(path, tensor.dtype)
-    if layout == "tf" and isinstance(initializer, OurInitializer):
+    if isinstance(initializer, OurInitializer):
         initializer = initializer.in_layout(layout)
     try:
         if seed is None or tensor.is_meta or _draws_nothing(initializer):
@@ -196,7 +204,7 @@ def _draws_nothing(initializer: Initializer) -> bool:
     if isinstance(initializer, functools.partial):
         initializer = initializer.func
     kind = type(initializer)
-    return kind in _DRAW_NOTHING or (type(initializer) is FunctionType and initializer in _DRAW_NOTHING)
+    return kind in _DRAW_NOTHING or (kind is FunctionType and initializer in _DRAW_NOTHING)
 
 
 def _stream(path: str, seed: int) -> int:
@@ -250,6 +258,8 @@ def _is_of_shape(initializer: Initializer) -> bool:
     """Whether it is one of TensorFlow's protocol, a function of a shape: ``init(shape, dtype=None, ...)``."""
     if isinstance(initializer, OurInitializer) or not callable(initializer):
         return False
+    if isinstance(initializer, functools.partial) and not initializer.args:  # which has the parameters of its function
+        initializer = initializer.func
     key = initializer if isinstance(initializer, FunctionType) else None
     if key is not None and key in _of_shape:
         return _of_shape[key]
@@ -267,11 +277,7 @@ def _fill_of_shape(initializer: Callable[..., object], tensor: Tensor, path: str
     """Fill a tensor with what a function of a shape gives, drawn where the tensor is."""
     with torch.device(tensor.device):
         value = initializer(list(tensor.shape), dtype=tensor.dtype)
-    try:
-        found = torch.as_tensor(value).detach()
-    except (TypeError, ValueError, RuntimeError) as error:
-        problem = f"the initializer gives {value!r}, which is no tensor, array or number ({error})"
-        raise InitializerError.of(path, problem, "Return a tensor or an array of the shape.") from None
+    found = _as_tensor(path, value, None, "Return a tensor or an array of the shape.")
     if found.shape != tensor.shape or not torch.can_cast(found.dtype, tensor.dtype):
         problem = (
             f"the initializer {initializer!r} gives shape {tuple(found.shape)} and {found.dtype} for shape "

@@ -35,7 +35,7 @@ def caller() -> str:
 
 def place_of_caller() -> tuple[str, int]:
     """The file and the number of the nearest of these lines."""
-    lines = _lines(sys._getframe(1))
+    lines = _lines(sys._getframe(1), 1)
     return lines[0] if lines else ("unknown", 0)
 
 
@@ -58,9 +58,9 @@ def warn_if_made_elsewhere(path: str, owner: str, made_at: str) -> bool:
     return elsewhere
 
 
-def _lines(frame: FrameType | None) -> list[tuple[str, int]]:
+def _lines(frame: FrameType | None, most: int = _MOST_SEEN) -> list[tuple[str, int]]:
     lines: list[tuple[str, int]] = []
-    while frame is not None and len(lines) < _MOST_SEEN:
+    while frame is not None and len(lines) < most:
         file = frame.f_code.co_filename
         if lines and file == _START_OF_A_CALL:
             break

@@ -27,6 +27,10 @@ class Pads(NamedTuple):
         """Whether both sides get as many: torch's functions take that themselves."""
         return self.before == self.after
 
+    def torchs_pools_take(self, window: Sequence[int]) -> bool:
+        """Whether torch's pools pad so themselves: both sides by as many, at most half a window."""
+        return self.even and all(2 * n <= k for n, k in zip(self.before, window, strict=True))
+
     def put(self, x: Tensor, value: float) -> Tensor:
         """The tensor [batch, channels, *image] with that many elements of a value around it."""
         if not any(self.before) and not any(self.after):

@@ -358,7 +358,7 @@ def _max_pool(
     rank: int, value: Tensor, ksize: Sizes, strides: Sizes, padding: Padding, data_format: str | None
 ) -> Tensor:
     x, first, window, steps, around = _pooled(rank, value, ksize, strides, padding, data_format)
-    if around.even and all(2 * n <= k for n, k in zip(around.before, window, strict=True)):
+    if around.torchs_pools_take(window):
         return from_torch(_MAX_POOLS[rank](x, window, steps, around.before), first=first)
     least = -math.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
     return from_torch(_MAX_POOLS[rank](around.put(x, least), window, steps), first=first)
@@ -369,7 +369,7 @@ def _average(rank: int, value: Tensor, ksize: Sizes, strides: Sizes, padding: st
         raise ArgumentTypeError.of("padding", padding, "Use 'SAME' or 'VALID'.")
     x, first, window, steps, around = _pooled(rank, value, ksize, strides, padding, data_format)
     pool = _AVERAGES[rank]
-    if rank < 3 and around.even and all(2 * n <= k for n, k in zip(around.before, window, strict=True)):
+    if rank < 3 and around.torchs_pools_take(window):  # in three dimensions torch forgets that it pads
         return from_torch(pool(x, window, steps, around.before, count_include_pad=False), first=first)
     counted = pool(around.put(torch.ones_like(x[:1, :1]), 0), window, steps)
     return from_torch(pool(around.put(x, 0), window, steps) / counted, first=first)
