@@ -111,7 +111,9 @@ def test_convolutions_are_tensorflows(rank: int, tf: Any) -> None:
         both(
             tf,
             lambda x, k: getattr(tf.nn, CONVOLUTIONS[rank])(x, k, padding=case["padding"], **theirs),
-            lambda x, k: getattr(nn, CONVOLUTIONS[rank])(x, k, strides, case["padding"], data_format, rates),
+            lambda x, k: getattr(nn, CONVOLUTIONS[rank])(
+                x, k, strides, case["padding"], data_format=data_format, dilations=rates
+            ),
             case["dtype"],
             [[case["batch"], *case["image"], case["channels"]], [*case["window"], case["channels"], case["out"]]],
             rank,
@@ -157,7 +159,7 @@ def test_depthwise_and_separable_convolutions_are_tensorflows(tf: Any) -> None:
         both(
             tf,
             lambda x, *k: theirs(x, *k, strides=[1, step, step, 1], padding=case["padding"], dilations=rate),
-            lambda x, *k: getattr(nn, name)(x, *k, strides, case["padding"], rate, data_format),
+            lambda x, *k: getattr(nn, name)(x, *k, strides, case["padding"], rate, data_format=data_format),
             case["dtype"],
             shapes,
             2,
@@ -240,14 +242,17 @@ X = torch.ones(1, 5, 5, 3)
 K = torch.ones(3, 3, 3, 4)
 WRONG: dict[str, tuple[Callable[[], Tensor], str]] = {
     "a padding in small letters": (lambda: nn.conv2d(X, K, 1, "same"), "padding='same'.*\nUse 'SAME', 'VALID'"),
-    "an order of other axes": (lambda: nn.conv2d(X, K, 1, "SAME", "NWC"), "data_format='NWC'.*\nUse 'NHWC' or 'NCHW'"),
+    "an order of other axes": (
+        lambda: nn.conv2d(X, K, 1, "SAME", data_format="NWC"),
+        "data_format='NWC'.*\nUse 'NHWC' or 'NCHW'",
+    ),
     "another number of axes": (lambda: nn.conv2d(X[0], K, 1, "SAME"), r"\(5, 5, 3\).*\nGive 4 axes, NHWC"),
     "a kernel in torch's order": (lambda: nn.conv2d(X, torch.ones(8, 3, 5, 5), 1, "SAME"), r"\[\*window, 3, out\]"),
     "groups that do not divide": (lambda: nn.conv2d(X, torch.ones(1, 1, 1, 4), 1, "SAME"), "3 groups of 1"),
     "a stride of the batch": (lambda: nn.conv2d(X, K, [2, 1, 1, 1], "SAME"), "1 for batch and channels"),
     "three strides": (lambda: nn.conv2d(X, K, [1, 1, 1], "SAME"), "Give one, 2 or 4 of them"),
     "a stride of zero": (lambda: nn.conv2d(X, K, 0, "SAME"), "Give positive ints"),
-    "a window beyond the image": (lambda: nn.conv2d(X, K, 1, "VALID", "NHWC", 3), "larger than the image of 5"),
+    "a window beyond the image": (lambda: nn.conv2d(X, K, 1, "VALID", dilations=3), "larger than the image of 5"),
     "a pair too few": (lambda: nn.conv2d(X, K, 1, [[0, 0], [1, 1], [0, 0]]), "Give 4 pairs"),
     "a padding of the batch": (lambda: nn.conv2d(X, K, 1, [[1, 0], [1, 1], [1, 1], [0, 0]]), "for batch and channels"),
     "a negative padding": (lambda: nn.conv2d(X, K, 1, [[0, 0], [-1, 1], [1, 1], [0, 0]]), "not negative"),

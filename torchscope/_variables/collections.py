@@ -72,7 +72,8 @@ def tag(store: VariableStore, name: str, value: object) -> Callable[[], None] | 
 def regularization_losses(store: VariableStore, scope: str) -> list[Tensor]:
     """One loss per regularized variable, computed from today's values."""
     _refuse_undeclared(store, "regularizers")
-    losses, regularized = [], set[int]()
+    losses: list[Tensor] = []
+    regularized: set[int] = set()
     for spec, variable in store.select(scope):
         if spec.regularizer is None or id(variable) in regularized:
             continue

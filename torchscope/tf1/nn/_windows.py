@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import ArgumentTypeError, ArgumentValueError
+from ...errors import ArgumentTypeError, ArgumentValueError
 
 Sizes = int | Sequence[int]
 Padding = str | Sequence[Sequence[int]]
@@ -32,7 +32,7 @@ class Pads(NamedTuple):
         return self.even and all(2 * n <= k for n, k in zip(self.before, window, strict=True))
 
     def put(self, x: Tensor, value: float) -> Tensor:
-        """The tensor [batch, channels, *image] with that many elements of a value around it."""
+        """The tensor ``[batch, channels, *image]`` with that many elements of a value around it."""
         if not any(self.before) and not any(self.after):
             return x
         each = [n for pair in zip(reversed(self.before), reversed(self.after), strict=True) for n in pair]
@@ -64,8 +64,11 @@ def from_torch(y: Tensor, *, first: bool) -> Tensor:
     return y if first else y.movedim(1, -1)
 
 
-def sizes(name: str, given: Sizes | None, rank: int, *, first: bool, default: int = 1) -> tuple[int, ...]:
-    """Strides, rates or sizes of windows: one for all axes of the image, one for each, or one for each of the tensor.
+def sizes(
+    name: str, given: Sizes | None, rank: int, *, first: bool, default: int = 1, whole: bool = True
+) -> tuple[int, ...]:
+    """Strides, rates or sizes of windows: one for all axes of the image, one for each, or, where that is taken, one for
+    each of the whole tensor.
 
     Raises:
         ArgumentValueError: another number of them, one that is not positive, or batch and channels have others than 1.
@@ -77,8 +80,10 @@ def sizes(name: str, given: Sizes | None, rank: int, *, first: bool, default: in
         return each * rank
     if len(each) == rank:
         return each
-    if len(each) != rank + 2:
-        raise ArgumentValueError.of(name, given, f"Give one, {rank} or {rank + 2} of them.")
+    if len(each) != rank + 2 or not whole:
+        raise ArgumentValueError.of(
+            name, given, f"Give one{',' if whole else ' or'} {rank}{f' or {rank + 2}' * whole} of them."
+        )
     image, others = (each[2:], each[:2]) if first else (each[1:-1], (each[0], each[-1]))
     if others != (1, 1):
         raise ArgumentValueError.of(
@@ -128,3 +133,11 @@ def pads(
     if any(n < 0 for pair in inside for n in pair):
         raise ArgumentValueError.of("padding", padding, "Give numbers that are not negative.")
     return Pads(tuple(pair[0] for pair in inside), tuple(pair[1] for pair in inside))
+
+
+def refuse_too_small(x: Tensor, window: Sequence[int], rates: Sequence[int], around: Pads) -> None:
+    """Refuse a window that reaches over an image."""
+    for size, k, rate, before, after in zip(x.shape[2:], window, rates, *around, strict=True):
+        if size + before + after < (k - 1) * rate + 1:
+            mend = f"The window of {k} at rate {rate} is larger than the image of {size}: use 'SAME'."
+            raise ArgumentValueError.of("padding", "VALID", mend)

@@ -1,25 +1,22 @@
-"""Convolutions and pools of ``tf.nn``, on TensorFlow's axes."""
+"""Convolutions of ``tf.nn``, on TensorFlow's axes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import ArgumentTypeError, ArgumentValueError
-from ._windows import Padding, Pads, Sizes, channels_first, from_torch, pads, sizes, to_torch
+from ...errors import ArgumentValueError
+from .._axes import not_yet
+from ._windows import FORMATS, Padding, Pads, Sizes, channels_first, from_torch, pads, refuse_too_small, sizes, to_torch
 
-_CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: torch.conv1d, 2: torch.conv2d, 3: torch.conv3d}
 _TRANSPOSED: dict[int, Callable[..., Tensor]] = {
-    1: F.conv_transpose1d,
-    2: F.conv_transpose2d,
-    3: F.conv_transpose3d,
+    1: torch.conv_transpose1d,
+    2: torch.conv_transpose2d,
+    3: torch.conv_transpose3d,
 }
-_MAX_POOLS: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-_AVERAGES: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 def conv1d(
@@ -27,7 +24,10 @@ def conv1d(
     filters: Tensor,
     stride: Sizes,
     padding: Padding,
+    use_cudnn_on_gpu: bool | None = None,
     data_format: str | None = None,
+    name: str | None = None,
+    *,
     dilations: Sizes | None = None,
 ) -> Tensor:
     """``tf.nn.conv1d``: [batch, width, in] and [window, in, out] to [batch, new_width, out].
@@ -55,8 +55,10 @@ def conv2d(
     filter: Tensor,
     strides: Sizes,
     padding: Padding,
+    use_cudnn_on_gpu: bool = True,
     data_format: str = "NHWC",
     dilations: Sizes | None = None,
+    name: str | None = None,
 ) -> Tensor:
     """``tf.nn.conv2d``: [batch, height, width, in] and [height, width, in, out] to [batch, new_height, new_width, out].
 
@@ -85,6 +87,7 @@ def conv3d(
     padding: Padding,
     data_format: str = "NDHWC",
     dilations: Sizes | None = None,
+    name: str | None = None,
 ) -> Tensor:
     """``tf.nn.conv3d``: [batch, depth, height, width, in] and [depth, height, width, in, out]; see :func:`conv2d`.
 
@@ -94,7 +97,7 @@ def conv3d(
     return _convolution(3, input, filter, strides, padding, data_format, dilations)
 
 
-def atrous_conv2d(value: Tensor, filters: Tensor, rate: int, padding: Padding) -> Tensor:
+def atrous_conv2d(value: Tensor, filters: Tensor, rate: int, padding: Padding, name: str | None = None) -> Tensor:
     """``tf.nn.atrous_conv2d``: :func:`conv2d` of [batch, height, width, in] with a window that leaves out pixels.
 
     >>> atrous_conv2d(torch.ones(1, 6, 6, 1), torch.ones(3, 3, 1, 1), 2, "VALID").shape
@@ -109,7 +112,9 @@ def depthwise_conv2d(
     strides: Sizes,
     padding: Padding,
     rate: Sizes | None = None,
+    name: str | None = None,
     data_format: str | None = None,
+    dilations: Sizes | None = None,
 ) -> Tensor:
     """``tf.nn.depthwise_conv2d``: each of the channels by windows of its own.
 
@@ -128,7 +133,8 @@ def depthwise_conv2d(
         mend = f"For {x.shape[1]} channels give [height, width, {x.shape[1]}, multiplier]."
         raise ArgumentValueError.of("the shape of the filter", tuple(filter.shape), mend)
     kernel = filter.permute(2, 3, 0, 1).flatten(0, 1).unsqueeze(1)
-    y = _convolved(2, x, kernel, strides, padding, rate, first=first, groups=x.shape[1])
+    rates = _rates(rate, dilations)
+    y = _convolved(2, x, kernel, strides, padding, rates, first=first, groups=x.shape[1])
     return from_torch(y, first=first)
 
 
@@ -139,7 +145,9 @@ def separable_conv2d(
     strides: Sizes,
     padding: Padding,
     rate: Sizes | None = None,
+    name: str | None = None,
     data_format: str | None = None,
+    dilations: Sizes | None = None,
 ) -> Tensor:
     """``tf.nn.separable_conv2d``: :func:`depthwise_conv2d`, then [1, 1, in * multiplier, out] over the channels.
 
@@ -149,23 +157,38 @@ def separable_conv2d(
     if pointwise_filter.dim() != 4 or pointwise_filter.shape[:2] != (1, 1):
         mend = "Give [1, 1, in * multiplier, out]."
         raise ArgumentValueError.of("the shape of the pointwise filter", tuple(pointwise_filter.shape), mend)
-    y = depthwise_conv2d(input, depthwise_filter, strides, padding, rate, data_format)
-    return conv2d(y, pointwise_filter, 1, "VALID", data_format or "NHWC")
+    rates = _rates(rate, dilations)
+    y = depthwise_conv2d(input, depthwise_filter, strides, padding, rates, data_format=data_format)
+    return conv2d(y, pointwise_filter, 1, "VALID", data_format=data_format or "NHWC")
 
 
 def conv1d_transpose(
-    input: Tensor, filters: Tensor, output_shape: Sequence[int], strides: Sizes, padding: str, data_format: str = "NWC"
+    input: Tensor,
+    filters: Tensor,
+    output_shape: Sequence[int],
+    strides: Sizes,
+    padding: str = "SAME",
+    data_format: str = "NWC",
+    dilations: Sizes | None = None,
+    name: str | None = None,
 ) -> Tensor:
     """``tf.nn.conv1d_transpose``: see :func:`conv2d_transpose`.
 
     >>> conv1d_transpose(torch.ones(1, 3, 1), torch.ones(2, 4, 1), [1, 6, 4], 2, "SAME").shape
     torch.Size([1, 6, 4])
     """
+    not_yet("conv1d_transpose", dilations=dilations)
     return _transposed(1, input, filters, output_shape, strides, padding, data_format)
 
 
 def conv2d_transpose(
-    value: Tensor, filter: Tensor, output_shape: Sequence[int], strides: Sizes, padding: str, data_format: str = "NHWC"
+    value: Tensor,
+    filter: Tensor,
+    output_shape: Sequence[int],
+    strides: Sizes,
+    padding: str = "SAME",
+    data_format: str = "NHWC",
+    name: str | None = None,
 ) -> Tensor:
     """``tf.nn.conv2d_transpose``: the gradient of :func:`conv2d`, with a kernel [height, width, out, in].
 
@@ -190,7 +213,13 @@ def conv2d_transpose(
 
 
 def conv3d_transpose(
-    value: Tensor, filter: Tensor, output_shape: Sequence[int], strides: Sizes, padding: str, data_format: str = "NDHWC"
+    value: Tensor,
+    filter: Tensor,
+    output_shape: Sequence[int],
+    strides: Sizes,
+    padding: str = "SAME",
+    data_format: str = "NDHWC",
+    name: str | None = None,
 ) -> Tensor:
     """``tf.nn.conv3d_transpose``: see :func:`conv2d_transpose`.
 
@@ -200,50 +229,31 @@ def conv3d_transpose(
     return _transposed(3, value, filter, output_shape, strides, padding, data_format)
 
 
-def max_pool(value: Tensor, ksize: Sizes, strides: Sizes, padding: Padding, data_format: str = "NHWC") -> Tensor:
-    """``tf.nn.max_pool``: of [batch, height, width, channels]; what ``"SAME"`` puts around is never the largest.
+def convolution(
+    input: Tensor,
+    filter: Tensor,
+    padding: Padding,
+    strides: Sizes | None = None,
+    dilation_rate: Sizes | None = None,
+    name: str | None = None,
+    data_format: str | None = None,
+) -> Tensor:
+    """``tf.nn.convolution``: :func:`conv1d`, :func:`conv2d` or :func:`conv3d`, by the number of axes.
 
-    ``torch.nn.functional.max_pool2d`` pads both sides by the same number.
-
-    >>> max_pool(-torch.ones(1, 5, 5, 1), ksize=[1, 3, 3, 1], strides=[1, 2, 2, 1], padding="SAME").flatten().unique()
-    tensor([-1.])
-
-    Raises:
-        ArgumentValueError: shapes, strides or names that TensorFlow refuses.
+    >>> convolution(torch.ones(1, 4, 4, 3), torch.ones(3, 3, 3, 8), "SAME").shape
+    torch.Size([1, 4, 4, 8])
     """
-    return _max_pool(2, value, ksize, strides, padding, data_format)
+    rank = input.dim() - 2
+    if rank not in FORMATS:
+        raise ArgumentValueError.of("the shape of the input", tuple(input.shape), "Give three to five axes.")
+    return _convolution(rank, input, filter, 1 if strides is None else strides, padding, data_format, dilation_rate)
 
 
-def max_pool3d(value: Tensor, ksize: Sizes, strides: Sizes, padding: Padding, data_format: str = "NDHWC") -> Tensor:
-    """``tf.nn.max_pool3d``: see :func:`max_pool`.
-
-    >>> max_pool3d(torch.ones(1, 4, 4, 4, 2), 2, 2, "SAME").shape
-    torch.Size([1, 2, 2, 2, 2])
-    """
-    return _max_pool(3, value, ksize, strides, padding, data_format)
-
-
-def avg_pool(value: Tensor, ksize: Sizes, strides: Sizes, padding: str, data_format: str = "NHWC") -> Tensor:
-    """``tf.nn.avg_pool``: of [batch, height, width, channels]; what ``"SAME"`` puts around does not count.
-
-    ``torch.nn.functional.avg_pool2d`` counts what it pads, unless it is told otherwise, and pads both sides alike.
-
-    >>> avg_pool(torch.ones(1, 5, 5, 1), ksize=2, strides=2, padding="SAME").flatten().unique()
-    tensor([1.])
-
-    Raises:
-        ArgumentValueError: shapes, strides or names that TensorFlow refuses.
-    """
-    return _average(2, value, ksize, strides, padding, data_format)
-
-
-def avg_pool3d(value: Tensor, ksize: Sizes, strides: Sizes, padding: str, data_format: str = "NDHWC") -> Tensor:
-    """``tf.nn.avg_pool3d``: see :func:`avg_pool`.
-
-    >>> avg_pool3d(torch.ones(1, 4, 4, 4, 2), 2, 2, "SAME").shape
-    torch.Size([1, 2, 2, 2, 2])
-    """
-    return _average(3, value, ksize, strides, padding, data_format)
+def _rates(rate: Sizes | None, dilations: Sizes | None) -> Sizes | None:
+    """What is given under either name."""
+    if rate is not None and dilations is not None:
+        raise ArgumentValueError.of("rate", rate, f"It is the same as dilations={dilations!r}: give one of them.")
+    return dilations if rate is None else rate
 
 
 def _convolution(
@@ -288,20 +298,12 @@ def _convolved(
     steps = sizes(name, strides, rank, first=first)
     rates = sizes("dilations", dilations, rank, first=first)
     around = pads(padding, x.shape[2:], kernel.shape[2:], steps, rates, first=first)
-    _refuse_too_small(x, kernel.shape[2:], rates, around)
+    refuse_too_small(x, kernel.shape[2:], rates, around)
     inside = around.before if around.even else 0
     x = x if around.even else around.put(x, 0)
     if not kernel.is_cuda:  # on a CPU, some of torch's convolutions have no gradient for a view
         kernel = kernel.contiguous()
     return _CONVOLUTIONS[rank](x, kernel, None, steps, inside, rates, groups)
-
-
-def _refuse_too_small(x: Tensor, window: Sequence[int], rates: Sequence[int], around: Pads) -> None:
-    """Refuse a window that reaches over an image."""
-    for size, k, rate, before, after in zip(x.shape[2:], window, rates, *around, strict=True):
-        if size + before + after < (k - 1) * rate + 1:
-            mend = f"The window of {k} at rate {rate} is larger than the image of {size}: use 'SAME'."
-            raise ArgumentValueError.of("padding", "VALID", mend)
 
 
 def _transposed(
@@ -340,36 +342,3 @@ def _transposed(
 def _sizes_after(image: Sequence[int], window: Sequence[int], steps: Sequence[int], around: Pads) -> tuple[int, ...]:
     each = zip(image, window, steps, *around, strict=True)
     return tuple((n + before + after - k) // step + 1 for n, k, step, before, after in each)
-
-
-def _pooled(
-    rank: int, value: Tensor, ksize: Sizes, strides: Sizes, padding: Padding, data_format: str | None
-) -> tuple[Tensor, bool, tuple[int, ...], tuple[int, ...], Pads]:
-    """A tensor in torch's axes, whether it came so, the window, the strides, and what is put around."""
-    first = channels_first(value, rank, data_format)
-    x = to_torch(value, first=first)
-    window, steps = sizes("ksize", ksize, rank, first=first), sizes("strides", strides, rank, first=first)
-    around = pads(padding, x.shape[2:], window, steps, (1,) * rank, first=first)
-    _refuse_too_small(x, window, (1,) * rank, around)
-    return x, first, window, steps, around
-
-
-def _max_pool(
-    rank: int, value: Tensor, ksize: Sizes, strides: Sizes, padding: Padding, data_format: str | None
-) -> Tensor:
-    x, first, window, steps, around = _pooled(rank, value, ksize, strides, padding, data_format)
-    if around.torchs_pools_take(window):
-        return from_torch(_MAX_POOLS[rank](x, window, steps, around.before), first=first)
-    least = -math.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
-    return from_torch(_MAX_POOLS[rank](around.put(x, least), window, steps), first=first)
-
-
-def _average(rank: int, value: Tensor, ksize: Sizes, strides: Sizes, padding: str, data_format: str | None) -> Tensor:
-    if not isinstance(padding, str):
-        raise ArgumentTypeError.of("padding", padding, "Use 'SAME' or 'VALID'.")
-    x, first, window, steps, around = _pooled(rank, value, ksize, strides, padding, data_format)
-    pool = _AVERAGES[rank]
-    if rank < 3 and around.torchs_pools_take(window):  # in three dimensions torch forgets that it pads
-        return from_torch(pool(x, window, steps, around.before, count_include_pad=False), first=first)
-    counted = pool(around.put(torch.ones_like(x[:1, :1]), 0), window, steps)
-    return from_torch(pool(around.put(x, 0), window, steps) / counted, first=first)

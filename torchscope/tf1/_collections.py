@@ -1,0 +1,123 @@
+"""Collections of the module that is running, under TensorFlow's names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+from .._modules.scoped_module import current_module
+from .._scopes.scope import get_variable_scope
+from .._variables.spec import GLOBAL_VARIABLES, LOCAL_VARIABLES, REGULARIZATION_LOSSES, TRAINABLE_VARIABLES
+from ..errors import ArgumentTypeError, VariableNotFoundError
+from ._layer import MODEL_VARIABLES
+
+
+class GraphKeys:
+    """The names of TensorFlow's collections (``tf.GraphKeys``).
+
+    >>> GraphKeys.TRAINABLE_VARIABLES
+    'trainable_variables'
+    """
+
+    GLOBAL_VARIABLES = GLOBAL_VARIABLES
+    VARIABLES = GLOBAL_VARIABLES
+    LOCAL_VARIABLES = LOCAL_VARIABLES
+    MODEL_VARIABLES = MODEL_VARIABLES
+    TRAINABLE_VARIABLES = TRAINABLE_VARIABLES
+    MOVING_AVERAGE_VARIABLES = "moving_average_variables"
+    REGULARIZATION_LOSSES = REGULARIZATION_LOSSES
+    LOSSES = "losses"
+    UPDATE_OPS = "update_ops"
+    WEIGHTS = "weights"
+    BIASES = "biases"
+    ACTIVATIONS = "activations"
+    GLOBAL_STEP = "global_step"
+    SUMMARIES = "summaries"
+
+
+def get_collection(key: str, scope: str | None = None) -> list[Any]:
+    """What is in a collection of the module that is running (``tf.get_collection``); outside, ask the module.
+
+    ``UPDATE_OPS`` is empty: moving averages move where they are used.
+
+    >>> import torch
+    >>> from torchscope import ScopedModule, get_variable
+    >>> def forward():
+    ...     get_variable("w", [2])
+    ...     return len(get_collection(GraphKeys.TRAINABLE_VARIABLES, scope="w")), get_collection(GraphKeys.UPDATE_OPS)
+    >>> ScopedModule(forward)()
+    (1, [])
+
+    Args:
+        key: its name.
+        scope: a regular expression that the names of variables begin with; of other values, the names of the scopes
+            that they were added in, with a slash.
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+        ArgumentTypeError: the scope is no text.
+    """
+    module = current_module()
+    if scope is None or scope == "":
+        return module.get_collection(key)
+    if not isinstance(scope, str):
+        raise ArgumentTypeError.of("scope", scope, "Give a regular expression as text, or scope.name.")
+    begins = re.compile(scope).match
+    found: list[Any] = []
+    if key == REGULARIZATION_LOSSES:
+        regularized = [each for each in module.specs.values() if each.regularizer is not None and begins(each.path)]
+        losses = [each.regularizer(module.variables[each.path]) for each in regularized if each.regularizer]
+        found += [loss for loss in losses if loss is not None]
+    else:
+        found += [each for each in module.get_collection(key) if _named(each, begins)]
+    collected = get_variable_scope()._call.collected or {}
+    return found + [value for where, value in collected.get(key, ()) if begins(f"{where}/")]
+
+
+def _named(value: object, begins: Any) -> bool:
+    """Whether a value is a variable whose name begins so."""
+    try:
+        return isinstance(value, Tensor) and begins(current_module().variable_name(value)) is not None
+    except VariableNotFoundError:
+        return False
+
+
+def add_to_collection(name: str, value: object) -> None:
+    """Add a value to a collection of the module that is running (``tf.add_to_collection``).
+
+    See :meth:`torchscope.ScopedModule.add_to_collection`.
+    """
+    current_module().add_to_collection(name, value)
+
+
+def add_to_collections(names: str | Iterable[str] | None, value: object) -> None:
+    """Add a value to several collections (``tf.add_to_collections``)."""
+    for name in [names] if isinstance(names, str) else names or ():
+        add_to_collection(name, value)
+
+
+def trainable_variables(scope: str | None = None) -> list[Tensor]:
+    """The parameters with gradients of the module that is running (``tf.trainable_variables``).
+
+    Args:
+        scope: a regular expression that their names begin with.
+    """
+    return get_collection(TRAINABLE_VARIABLES, scope)
+
+
+def global_variables(scope: str | None = None) -> list[Tensor]:
+    """All saved variables of the module that is running (``tf.global_variables``)."""
+    return get_collection(GLOBAL_VARIABLES, scope)
+
+
+def local_variables(scope: str | None = None) -> list[Tensor]:
+    """The variables that are not saved of the module that is running (``tf.local_variables``)."""
+    return get_collection(LOCAL_VARIABLES, scope)
+
+
+def model_variables(scope: str | None = None) -> list[Tensor]:
+    """The variables that layers of slim made (``tf.model_variables``)."""
+    return get_collection(MODEL_VARIABLES, scope)

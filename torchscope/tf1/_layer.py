@@ -1,0 +1,247 @@
+"""What layers have in common: the scope of one, its variables, and objects that keep a scope."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._modules.scoped_module import current_module
+from .._scopes.get_variable import get_buffer, get_variable
+from .._scopes.scope import VariableScope, get_variable_scope
+from .._scopes.variable_scope import ScopeManager, variable_scope
+from .._variables.reuse import Reuse
+from .._variables.spec import GLOBAL_VARIABLES, REGULARIZATION_LOSSES, Constraint, Initializer, Regularizer
+from ..errors import ArgumentTypeError, ArgumentValueError
+from ..initializers import OurInitializer, glorot_uniform_initializer
+
+Activation = Callable[[Tensor], Tensor] | None
+Collections = str | Iterable[str] | Mapping[str, str | Iterable[str]] | None
+
+MODEL_VARIABLES = "model_variables"
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def layer_scope(name: str | VariableScope | None, base_name: str, reuse: Reuse | None) -> ScopeManager:
+    """The scope of a layer of ``tf.layers``: by its name, or by a default name that no other layer has.
+
+    A layer without a name that reuses takes the first one's.
+    """
+    if name is None and not reuse:
+        return variable_scope(None, base_name)
+    return variable_scope(base_name if name is None else name, reuse=reuse or None)
+
+
+def names_of(collections: str | Iterable[str] | None) -> list[str]:
+    """A collection, or several, as a list."""
+    return [] if collections is None else [collections] if isinstance(collections, str) else list(collections)
+
+
+@dataclass(slots=True)
+class Making:
+    """How a layer makes its variables: ``tf.layers`` by these names, ``tf.contrib.layers`` by others.
+
+    Axes are TensorFlow's whatever the module's ``layout`` says: so initializers that are given none read them.
+    """
+
+    trainable: bool = True
+    names: Mapping[str, str] = field(default_factory=dict)  # of contrib: what it calls a kernel, for example
+    model: bool = False  # whether they are in MODEL_VARIABLES
+    collections: Collections = None  # further ones: for all, or by the names of variables
+
+    def weight(
+        self,
+        kind: str,
+        shape: list[int],
+        dtype: torch.dtype | None,
+        initializer: Initializer = None,
+        regularizer: Regularizer | None = None,
+        constraint: Constraint | None = None,
+    ) -> Tensor:
+        """The parameter of this kind in the scope that is open."""
+        name = self.names.get(kind, kind)
+        scope = get_variable_scope()
+        if current_module().built and scope.custom_getter is None:
+            return get_variable(name, shape, dtype)  # it is as it was declared
+        return get_variable(
+            name,
+            shape,
+            dtype,
+            in_tensorflows_axes(initializer or scope.initializer, dtype),
+            regularizer=regularizer,
+            constraint=constraint,
+            trainable=self.trainable,
+            collections=self._of(name),
+        )
+
+    def average(self, name: str, size: int, dtype: torch.dtype | None, initializer: Initializer) -> Tensor:
+        """The buffer of a moving average in the scope that is open."""
+        buffer = get_buffer(name, [size], dtype, initializer)
+        if not current_module().built:
+            for collection in self._of(name):
+                if collection != GLOBAL_VARIABLES:
+                    current_module().add_to_collection(collection, buffer)
+        return buffer
+
+    def _of(self, name: str) -> list[str]:
+        """The collections of a variable."""
+        own = self.collections
+        kind = {"depthwise_weights": "weights", "pointwise_weights": "weights"}.get(name, name)
+        more = own.get(kind) if isinstance(own, Mapping) else own
+        return list(dict.fromkeys([GLOBAL_VARIABLES, *([MODEL_VARIABLES] if self.model else []), *names_of(more)]))
+
+
+def in_tensorflows_axes(initializer: Initializer, dtype: torch.dtype | None) -> Initializer:
+    """An initializer whose fans are those of TensorFlow's axes; without one, TensorFlow's default."""
+    if initializer is None and (dtype is None or dtype.is_floating_point):
+        return glorot_uniform_initializer(layout="tf")
+    return initializer.in_layout("tf") if isinstance(initializer, OurInitializer) else initializer
+
+
+def dtype_of(inputs: Tensor, *, at_least_single: bool = False) -> torch.dtype | None:
+    """The dtype of a layer's variables: that of what goes in; under autocast, which changes it, the module's.
+
+    Raises:
+        ArgumentTypeError: it is no floating tensor.
+    """
+    if not isinstance(inputs, Tensor) or not (inputs.is_floating_point() or inputs.is_complex()):
+        found = inputs.dtype if isinstance(inputs, Tensor) else inputs
+        raise ArgumentTypeError.of("inputs", found, "Give a tensor of a floating dtype.")
+    if torch.is_autocast_enabled(inputs.device.type):
+        return None
+    return torch.float32 if at_least_single and inputs.dtype in _HALF else inputs.dtype
+
+
+def training_of(name: str, training: object) -> bool:
+    """Whether a layer trains.
+
+    Raises:
+        ArgumentTypeError: it is no bool: torch decides when the function runs, and not in a graph.
+    """
+    if isinstance(training, bool) or (isinstance(training, int) and training in (0, 1)):
+        return bool(training)
+    raise ArgumentTypeError.of(name, training, "Give True or False, current_module().training for example.")
+
+
+def regularized(outputs: Tensor, regularizer: Regularizer | None) -> Tensor:
+    """The outputs, whose loss is put into the collection of regularization losses, divided by the size of the batch."""
+    if regularizer is not None:
+        loss = regularizer(outputs)
+        if loss is not None:
+            current_module().add_to_collection(REGULARIZATION_LOSSES, loss / outputs.shape[0])
+    return outputs
+
+
+def positive(name: str, given: object) -> int:
+    """A number of units or channels.
+
+    Raises:
+        ArgumentValueError: it is no positive int.
+    """
+    if isinstance(given, bool) or not hasattr(given, "__index__") or given.__index__() <= 0:
+        raise ArgumentValueError.of(name, given, "Give a positive int.")
+    return int(given.__index__())
+
+
+class Layer:
+    """A layer as an object (``tf.layers.Layer``): it takes a scope when it is first called, and reuses it after.
+
+    Made in a function, it lives for one call. Kept from call to call, it starts anew in each, as the module does: its
+    first call there takes the scope and its variables, the next ones share them.
+
+    A subclass writes ``call``, which makes its variables by ``get_variable``.
+
+    >>> from torchscope import ScopedModule, get_variable
+    >>> class Scale(Layer):
+    ...     def call(self, inputs):
+    ...         return inputs * get_variable("scale", [inputs.shape[-1]])
+    >>> def forward(x):
+    ...     scale = Scale()
+    ...     return scale(scale(x))
+    >>> list(ScopedModule(forward).build(torch.ones(1, 2)).variables)
+    ['scale/scale']
+
+    Args:
+        trainable: whether its variables have gradients.
+        name: a default name for its scope: the second of the same name is ``name_1``.
+        reuse: whether it shares the variables of one that was there before.
+    """
+
+    def __init__(
+        self, trainable: bool = True, name: str | VariableScope | None = None, reuse: Reuse | None = None
+    ) -> None:
+        self.making = Making(trainable)
+        self.name = name
+        self._reuse = reuse or None
+        self._scope: VariableScope | None = None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether its variables have gradients."""
+        return self.making.trainable
+
+    @property
+    def scope_name(self) -> str:
+        """The path of its scope.
+
+        Raises:
+            ArgumentValueError: it was not called yet.
+        """
+        if self._scope is None:
+            mend = f"{type(self).__name__} takes a scope when it is first called."
+            raise ArgumentValueError.of("scope_name", None, mend)
+        return self._scope.name
+
+    def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """What the layer computes, in its scope."""
+        raise NotImplementedError(f"{type(self).__name__} has no call(): write one in the subclass.")
+
+    def __call__(self, inputs: Any, *args: Any, scope: str | VariableScope | None = None, **kwargs: Any) -> Any:
+        with self._entered(scope):
+            return self.call(inputs, *args, **kwargs)
+
+    apply = __call__
+
+    def _entered(self, scope: str | VariableScope | None) -> ScopeManager:
+        """Enter the layer's scope: a new one when it is first called in a call of the module."""
+        own = self._scope
+        if own is not None and own._call is get_variable_scope()._call:
+            return variable_scope(own, reuse=True, auxiliary_name_scope=False)
+        base = self.name if isinstance(self.name, str) else _snake_case(type(self).__name__)
+        with layer_scope(scope or (None if isinstance(self.name, str) else self.name), base, self._reuse) as new:
+            self._scope = new
+        return variable_scope(new, reuse=self._reuse, auxiliary_name_scope=False)
+
+
+def as_function(layer: type[Layer]) -> Callable[[Callable[[], None]], Callable[..., Tensor]]:
+    """Make a layer a function, with the name and docstring of what is decorated; its ``name`` is that of its scope."""
+
+    def decorate(described: Callable[[], None]) -> Callable[..., Tensor]:
+        base = _snake_case(layer.__name__)
+
+        def function(inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            made = layer(*args, **kwargs)
+            with layer_scope(made.name, base, made._reuse):
+                return made.call(inputs)  # type: ignore[no-any-return]
+
+        own = inspect.signature(layer)
+        first = inspect.Parameter("inputs", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation="Tensor")
+        function.__signature__ = own.replace(  # type: ignore[attr-defined]
+            parameters=[first, *own.parameters.values()], return_annotation="Tensor"
+        )
+        for attribute in ("__doc__", "__module__", "__name__", "__qualname__"):
+            setattr(function, attribute, getattr(described, attribute))
+        return function
+
+    return decorate
+
+
+def _snake_case(name: str) -> str:
+    """``Conv2DTranspose`` to ``conv2d_transpose``, as TensorFlow calls its layers."""
+    words = re.sub(r"(?<=.)(?=[A-Z][a-z])", "_", name)
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", words).lower()

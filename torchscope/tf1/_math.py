@@ -1,0 +1,155 @@
+"""Arithmetic of ``tf`` that is another one in torch: integers, ties, axes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ._axes import Axes, axes_of, axis_of, either
+
+Number = int | float
+_SMALL = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def _kept(keepdims: bool | None, keep_dims: bool | None) -> bool:
+    return bool(either("keepdims", keepdims, "keep_dims", keep_dims, False))
+
+
+def reduce_mean(
+    input_tensor: Tensor,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+    name: str | None = None,
+    reduction_indices: Axes = None,
+    keep_dims: bool | None = None,
+) -> Tensor:
+    """``tf.reduce_mean``: of integers too, as an integer that is cut off; over no axis, ``x`` itself.
+
+    ``torch.mean`` refuses integers, and takes an empty list for all axes.
+
+    >>> reduce_mean(torch.tensor([[1, 2], [4, 8]]), 0)
+    tensor([2, 5])
+
+    Args:
+        axis: one or several; all by default.
+    """
+    given = either("axis", axis, "reduction_indices", reduction_indices, None)
+    over = axes_of("axis", given, input_tensor.dim())  # type: ignore[arg-type]
+    keep = _kept(keepdims, keep_dims)
+    if not over:
+        return input_tensor
+    if input_tensor.is_floating_point() or input_tensor.is_complex():
+        return input_tensor.mean(over, keepdim=keep)
+    total = input_tensor.sum(over, keepdim=keep, dtype=input_tensor.dtype)
+    count = 1
+    for each in over:
+        count *= input_tensor.shape[each]
+    return torch.div(total, count, rounding_mode="trunc").to(input_tensor.dtype)
+
+
+def div(x: Tensor, y: Tensor | Number, name: str | None = None) -> Tensor:
+    """``tf.div``: as Python 2 divides: integers to the integer below. ``x / y`` gives floats in torch.
+
+    >>> div(torch.tensor([7, -7]), 2)
+    tensor([ 3, -4])
+    """
+    whole = not x.is_floating_point() and not (isinstance(y, Tensor) and y.is_floating_point())
+    return torch.div(x, y, rounding_mode="floor" if whole and not isinstance(y, float) else None)
+
+
+def argmax(
+    input: Tensor,
+    axis: int | None = None,
+    name: str | None = None,
+    dimension: int | None = None,
+    output_type: torch.dtype = torch.int64,
+) -> Tensor:
+    """``tf.argmax``: along the first axis by default; of equal ones the first, where ``torch.argmax`` gives any.
+
+    >>> argmax(torch.tensor([1.0, 3.0, 3.0]))
+    tensor(1)
+    """
+    where = axis_of("axis", int(either("axis", axis, "dimension", dimension, 0)), input.dim())  # type: ignore[call-overload]
+    return _first(input == input.amax(where, keepdim=True), where, output_type)
+
+
+def argmin(
+    input: Tensor,
+    axis: int | None = None,
+    name: str | None = None,
+    dimension: int | None = None,
+    output_type: torch.dtype = torch.int64,
+) -> Tensor:
+    """``tf.argmin``: along the first axis by default; of equal ones the first.
+
+    >>> argmin(torch.tensor([1.0, 1.0, 3.0]))
+    tensor(0)
+    """
+    where = axis_of("axis", int(either("axis", axis, "dimension", dimension, 0)), input.dim())  # type: ignore[call-overload]
+    return _first(input == input.amin(where, keepdim=True), where, output_type)
+
+
+def _first(there: Tensor, axis: int, dtype: torch.dtype) -> Tensor:
+    """Where the first ``True`` of each row is; 0 without one."""
+    size = there.shape[axis]
+    shape = [size if each == axis else 1 for each in range(there.dim())]
+    place = torch.arange(size, device=there.device).view(shape)
+    first = torch.where(there, place, size).amin(axis)
+    return torch.where(first == size, 0, first).to(dtype)
+
+
+def cumsum(x: Tensor, axis: int = 0, exclusive: bool = False, reverse: bool = False, name: str | None = None) -> Tensor:
+    """``tf.cumsum``: along the first axis by default, without the element itself, or from behind.
+
+    >>> cumsum(torch.tensor([1, 2, 3]), exclusive=True)
+    tensor([0, 1, 3])
+    """
+    where = axis_of("axis", axis, x.dim())
+    turned = x.flip(where) if reverse else x
+    total = turned.cumsum(where, dtype=x.dtype)
+    total = total - turned if exclusive else total
+    return total.flip(where) if reverse else total
+
+
+def to_int32(x: Tensor, name: str = "ToInt32") -> Tensor:
+    """``tf.to_int32``: ``x.int()``, cut off towards zero.
+
+    >>> to_int32(torch.tensor([-1.7]))
+    tensor([-1], dtype=torch.int32)
+    """
+    return x.int()
+
+
+def segment_sum(data: Tensor, segment_ids: Tensor, name: str | None = None) -> Tensor:
+    """``tf.segment_sum``: the sum of the rows of each segment; as many as the last one says.
+
+    >>> segment_sum(torch.tensor([1, 2, 3]), torch.tensor([0, 0, 2]))
+    tensor([3, 0, 3])
+    """
+    return unsorted_segment_sum(data, segment_ids, int(segment_ids[-1]) + 1)
+
+
+def segment_mean(data: Tensor, segment_ids: Tensor, name: str | None = None) -> Tensor:
+    """``tf.segment_mean``: the mean of the rows of each segment, and zero of none.
+
+    >>> segment_mean(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 0, 2]))
+    tensor([1.5000, 0.0000, 3.0000])
+    """
+    count = unsorted_segment_sum(torch.ones_like(segment_ids), segment_ids, int(segment_ids[-1]) + 1).clamp(min=1)
+    return segment_sum(data, segment_ids) / count.view(-1, *[1] * (data.dim() - 1)).to(data.dtype)
+
+
+def unsorted_segment_sum(data: Tensor, segment_ids: Tensor, num_segments: int, name: str | None = None) -> Tensor:
+    """``tf.unsorted_segment_sum``: the same in any order; rows of negative segments are left out.
+
+    >>> unsorted_segment_sum(torch.tensor([1, 2, 3]), torch.tensor([1, -1, 1]), 2)
+    tensor([0, 4])
+
+    Args:
+        data: ``[*ids, *row]``.
+        segment_ids: ``[*ids]``, integers below ``num_segments``.
+    """
+    rows = data.reshape(-1, *data.shape[segment_ids.dim() :])
+    ids = segment_ids.reshape(-1).long()
+    out = data.new_zeros(num_segments + 1, *rows.shape[1:])
+    return out.index_add(0, torch.where(ids < 0, num_segments, ids), rows)[:num_segments]
