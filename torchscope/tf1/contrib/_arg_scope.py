@@ -46,6 +46,9 @@ def add_arg_scope(func: Callable[P, R]) -> Callable[P, R]:
         defaults = _stack.defaults.get(key)
         return func(*args, **kwargs) if defaults is None else func(*args, **{**defaults, **kwargs})
 
+    parameters = inspect.signature(func).parameters
+    any_name = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+    with_defaults._takes = None if any_name else tuple(parameters)  # type: ignore[attr-defined]
     with_defaults._key_op = key  # type: ignore[attr-defined]
     return with_defaults
 
@@ -110,11 +113,7 @@ def arg_scope(list_ops_or_scope: Sequence[Callable[..., Any]] | Mapping[str, Any
 
 def _refuse_unknown(function: Callable[..., Any], given: Mapping[str, Any]) -> None:
     """Refuse defaults that a function does not take: where it is called, the block would be far away."""
-    if "_takes" not in vars(function):
-        parameters = inspect.signature(function).parameters
-        any_name = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
-        function._takes = None if any_name else frozenset(parameters)  # type: ignore[attr-defined]
-    takes = function._takes  # type: ignore[attr-defined]
+    takes: tuple[str, ...] | None = function._takes  # type: ignore[attr-defined]
     for name in given:
         if takes is not None and name not in takes:
             mend = (

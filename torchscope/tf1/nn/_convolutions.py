@@ -301,7 +301,7 @@ def _convolved(
     refuse_too_small(x, kernel.shape[2:], rates, around)
     inside = around.before if around.even else 0
     x = x if around.even else around.put(x, 0)
-    if not kernel.is_cuda:  # on a CPU, some of torch's convolutions have no gradient for a view
+    if kernel.device.type != "cuda":  # on a CPU, some of torch's convolutions have no gradient for a view
         kernel = kernel.contiguous()
     return _CONVOLUTIONS[rank](x, kernel, None, steps, inside, rates, groups)
 
@@ -328,7 +328,7 @@ def _transposed(
     fits = len(shape) == rank + 2 and shape[0] == x.shape[0] and channels == (kernel.shape[-2],)
     ones = (1,) * rank
     around = pads(padding, wanted, kernel.shape[:rank], steps, ones, first=first) if fits else None
-    if around is None or x.shape[2:] != _sizes_after(wanted, kernel.shape[:rank], steps, around):
+    if around is None or tuple(x.shape[2:]) != _sizes_after(wanted, kernel.shape[:rank], steps, around):
         mend = f"A convolution {padding} of that shape at strides {steps} does not give {tuple(value.shape)}."
         raise ArgumentValueError.of("output_shape", list(shape), mend)
     kernel = kernel.permute(-1, -2, *range(rank)).contiguous()  # as in _convolved; here on a GPU too

@@ -1,0 +1,285 @@
+"""The table of TensorFlow 1's symbols in public code, and what to write for each: ``docs/tf1_symbols.md``.
+
+    python -m tests.tf1.symbols --write
+
+``tests/data/tf1_symbols.tsv`` counts them in 28 public model codebases: the symbol, in how many of them it is, and how
+many uses it has. What torchscope has under the same name is found there; a line of torch stands here beside the line of
+TensorFlow that it is held against (``test_symbols.py``); what needs a graph is told what to write instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+import torchscope
+from torchscope import tf1
+
+ROOT = Path(__file__).parents[2]
+COUNTS = ROOT / "tests" / "data" / "tf1_symbols.tsv"
+PAGE = ROOT / "docs" / "tf1_symbols.md"
+
+# TensorFlow's line and torch's, of x, y (floats, [3, 4]), p (positive floats), i, j (integers), b, c (bools), m, n
+# (square matrices).
+LINES: dict[str, tuple[str, str]] = {
+    "tf.abs": ("tf.abs(x)", "x.abs()"),
+    "tf.add": ("tf.add(x, y)", "x + y"),
+    "tf.add_n": ("tf.add_n([x, y])", "sum([x, y])"),
+    "tf.argsort": ("tf.argsort(x, axis=-1)", "x.argsort(dim=-1, stable=True).int()"),
+    "tf.broadcast_to": ("tf.broadcast_to(x, [2, 3, 4])", "x.expand(2, 3, 4)"),
+    "tf.cast": ("tf.cast(x, tf.int32)", "x.to(torch.int32)"),
+    "tf.clip_by_norm": ("tf.clip_by_norm(x, 0.5)", "x * (0.5 / x.norm().clamp(min=0.5))"),
+    "tf.clip_by_value": ("tf.clip_by_value(x, -0.5, 0.5)", "x.clamp(-0.5, 0.5)"),
+    "tf.concat": ("tf.concat([x, y], 1)", "torch.cat([x, y], 1)"),
+    "tf.constant": ("tf.constant([1.0, 2.0], tf.float32)", "torch.tensor([1.0, 2.0], dtype=torch.float32)"),
+    "tf.convert_to_tensor": ("tf.convert_to_tensor(x)", "torch.as_tensor(x)"),
+    "tf.cos": ("tf.cos(x)", "x.cos()"),
+    "tf.diag": ("tf.diag(x[0])", "torch.diag(x[0])"),
+    "tf.divide": ("tf.divide(x, p)", "x / p"),
+    "tf.einsum": ("tf.einsum('ab,cb->ac', x, y)", "torch.einsum('ab,cb->ac', x, y)"),
+    "tf.equal": ("tf.equal(i, j)", "i == j"),
+    "tf.exp": ("tf.exp(x)", "x.exp()"),
+    "tf.expand_dims": ("tf.expand_dims(x, 1)", "x.unsqueeze(1)"),
+    "tf.eye": ("tf.eye(3, 4)", "torch.eye(3, 4)"),
+    "tf.fill": ("tf.fill([2, 3], 5.0)", "torch.full([2, 3], 5.0)"),
+    "tf.floor": ("tf.floor(x)", "x.floor()"),
+    "tf.gather": ("tf.gather(x, [2, 0])", "x[[2, 0]]"),
+    "tf.get_shape": ("tf.shape(x)", "x.shape"),
+    "tf.greater": ("tf.greater(x, y)", "x > y"),
+    "tf.greater_equal": ("tf.greater_equal(i, j)", "i >= j"),
+    "tf.less": ("tf.less(x, y)", "x < y"),
+    "tf.less_equal": ("tf.less_equal(i, j)", "i <= j"),
+    "tf.log": ("tf.log(p)", "p.log()"),
+    "tf.log1p": ("tf.log1p(p)", "p.log1p()"),
+    "tf.logical_and": ("tf.logical_and(b, c)", "b & c"),
+    "tf.logical_not": ("tf.logical_not(b)", "~b"),
+    "tf.logical_or": ("tf.logical_or(b, c)", "b | c"),
+    "tf.matmul": ("tf.matmul(x, y, transpose_b=True)", "x @ y.mT"),
+    "tf.matrix_determinant": ("tf.matrix_determinant(m)", "torch.linalg.det(m)"),
+    "tf.matrix_inverse": ("tf.matrix_inverse(m)", "torch.linalg.inv(m)"),
+    "tf.maximum": ("tf.maximum(x, y)", "torch.maximum(x, y)"),
+    "tf.minimum": ("tf.minimum(x, y)", "torch.minimum(x, y)"),
+    "tf.mod": ("tf.mod(i, -3)", "i % -3"),
+    "tf.multiply": ("tf.multiply(x, y)", "x * y"),
+    "tf.nn.elu": ("tf.nn.elu(x)", "F.elu(x)"),
+    "tf.nn.relu": ("tf.nn.relu(x)", "torch.relu(x)"),
+    "tf.nn.sigmoid": ("tf.nn.sigmoid(x)", "torch.sigmoid(x)"),
+    "tf.nn.softplus": ("tf.nn.softplus(x)", "F.softplus(x)"),
+    "tf.nn.swish": ("tf.nn.swish(x)", "F.silu(x)"),
+    "tf.nn.tanh": ("tf.nn.tanh(x)", "torch.tanh(x)"),
+    "tf.norm": ("tf.norm(x, axis=1)", "torch.linalg.vector_norm(x, dim=1)"),
+    "tf.not_equal": ("tf.not_equal(i, j)", "i != j"),
+    "tf.ones": ("tf.ones([2, 3])", "torch.ones([2, 3])"),
+    "tf.ones_like": ("tf.ones_like(x)", "torch.ones_like(x)"),
+    "tf.pow": ("tf.pow(p, 1.5)", "p ** 1.5"),
+    "tf.range": ("tf.range(2, 8, 3)", "torch.arange(2, 8, 3, dtype=torch.int32)"),
+    "tf.rank": ("tf.rank(x)", "x.dim()"),
+    "tf.reduce_all": ("tf.reduce_all(b)", "b.all()"),
+    "tf.reduce_logsumexp": ("tf.reduce_logsumexp(x, 1)", "x.logsumexp(1)"),
+    "tf.reduce_max": ("tf.reduce_max(x, 1)", "x.amax(1)"),
+    "tf.reduce_min": ("tf.reduce_min(x, 1)", "x.amin(1)"),
+    "tf.reduce_prod": ("tf.reduce_prod(x, 1)", "x.prod(1)"),
+    "tf.reduce_sum": ("tf.reduce_sum(x, 1, keepdims=True)", "x.sum(1, keepdim=True)"),
+    "tf.reshape": ("tf.reshape(x, [2, -1])", "x.reshape(2, -1)"),
+    "tf.round": ("tf.round(x * 2)", "(x * 2).round()"),
+    "tf.rsqrt": ("tf.rsqrt(p)", "p.rsqrt()"),
+    "tf.shape": ("tf.shape(x)", "x.shape"),
+    "tf.sigmoid": ("tf.sigmoid(x)", "torch.sigmoid(x)"),
+    "tf.sign": ("tf.sign(x)", "x.sign()"),
+    "tf.sin": ("tf.sin(x)", "x.sin()"),
+    "tf.size": ("tf.size(x)", "x.numel()"),
+    "tf.sort": ("tf.sort(x, axis=-1)", "x.sort(-1).values"),
+    "tf.sqrt": ("tf.sqrt(p)", "p.sqrt()"),
+    "tf.square": ("tf.square(x)", "x.square()"),
+    "tf.squared_difference": ("tf.squared_difference(x, y)", "(x - y).square()"),
+    "tf.stack": ("tf.stack([x, y], 1)", "torch.stack([x, y], 1)"),
+    "tf.subtract": ("tf.subtract(x, y)", "x - y"),
+    "tf.tanh": ("tf.tanh(x)", "torch.tanh(x)"),
+    "tf.tensordot": ("tf.tensordot(x, y, [[1], [1]])", "torch.tensordot(x, y, dims=([1], [1]))"),
+    "tf.tile": ("tf.tile(x, [2, 1])", "x.tile(2, 1)"),
+    "tf.to_float": ("tf.to_float(i)", "i.float()"),
+    "tf.to_int64": ("tf.to_int64(x)", "x.long()"),
+    "tf.unstack": ("tf.unstack(x, axis=1)", "x.unbind(1)"),
+    "tf.zeros": ("tf.zeros([2, 3])", "torch.zeros([2, 3])"),
+    "tf.zeros_like": ("tf.zeros_like(x)", "torch.zeros_like(x)"),
+    "tf.clip_by_global_norm": (
+        "tf.clip_by_global_norm([x, y], 0.5)[0]",
+        "[each * (0.5 / torch.cat([x, y]).norm().clamp(min=0.5)) for each in (x, y)]",
+    ),
+}
+# What a graph, its session or its files are for: what to write instead.
+INSTEAD: dict[str, str] = {
+    r"placeholder(_with_default)?": "an argument of the function",
+    r"(get_default_)?(Session|session|Graph|graph)|global_variables_initializer": "`ScopedModule`, which is called",
+    r"summary\.|\w+_summary|train\.SummaryWriter": "`torch.utils.tensorboard.SummaryWriter`",
+    r"logging\.|Print": "`logging`, `print`",
+    r"train\.\w*Optimizer": "`torch.optim`",
+    r"gradients": "`loss.backward()`, `torch.autograd.grad`",
+    r"train\.(exponential|polynomial)_decay": "`torch.optim.lr_scheduler`",
+    r"train\.(get_or_create_|get_)global_step": "a number of the training loop",
+    r"train\.ExponentialMovingAverage": "`torch.optim.swa_utils.AveragedModel`",
+    r"train\.(Saver|latest_checkpoint|list_variables|generate_checkpoint_state_proto)": "`torchscope.checkpoint`",
+    r"gfile\.": "`pathlib`",
+    r"read_file|image\.encode_jpeg": "`torchvision.io`",
+    r"app\.flags": "`argparse`",
+    r"contrib\.training\.HParams": "a dataclass",
+    r"python\.util\.nest": "tuples, or the package `optree`",
+    r"(contrib\.learn|estimator)\.ModeKeys": "`current_module().training`",
+    r"assign(_add|_sub)?|python\.ops\.inplace_ops": "`buffer.copy_(value)`, `add_`, `sub_`",
+    r"Variable": "`get_variable`, or an `nn.Parameter` of a module",
+    r"device": "`device=`, `tensor.to(device)`",
+    r"tpu|python\.tpu": "`torch.distributed`",
+    r"FIFOQueue|data\.": "`torch.utils.data`",
+    r"python\.ops\.control_flow_util": "`torch.compiler.is_compiling()`",
+    r"executing_eagerly|python\.tf2": "`True`",
+    r"assert_\w+|debugging\.": "`assert`",
+    r"python\.framework\.function\.Defun|custom_gradient": "`torch.autograd.Function`",
+    r"register_tensor_conversion_function": "nothing: `torch.as_tensor` takes what numpy takes",
+    r"TensorShape|python\.framework\.tensor_shape": "`x.shape`, a tuple of ints",
+    r"python\.framework\.tensor_util": "the value itself",
+    r"as_dtype": "`torch.float32` and the like",
+    r"IndexedSlices": "`F.embedding(..., sparse=True)`",
+    r"string": "`str`",
+    r"python\.framework\.ops\.uid": "`itertools.count`",
+    r"contrib\.distributions": "`torch.distributions`",
+}
+# Where they are under another name, or in another file of TensorFlow's.
+ALIASES: dict[str, str] = {
+    "tf.concat_v2": "tf.concat",
+    "tf.nn.deconv2d": "tf.nn.conv2d_transpose",
+    "tf.linalg.band_part": "tf.matrix_band_part",
+    "tf.moments": "tf.nn.moments",
+    "tf.contrib.rnn.rnn.stack_bidirectional_dynamic_rnn": "tf.contrib.rnn.stack_bidirectional_dynamic_rnn",
+    "tf.contrib.slim.initializers.xavier_initializer": "tf.contrib.slim.xavier_initializer",
+    "tf.contrib.layers.python.layers.initializers.xavier_initializer": "tf.contrib.layers.xavier_initializer",
+    "tf.contrib.layers.python.layers.utils.get_variable_collections": "tf.contrib.slim.utils.get_variable_collections",
+    "tf.contrib.layers.python.layers.utils.collect_named_outputs": "tf.contrib.slim.utils.collect_named_outputs",
+    "tf.contrib.framework.variables.model_variable": "tf.contrib.framework.model_variable",
+    "tf.float32.min": "torch.finfo(torch.float32).min",
+    "tf.float16.min": "torch.finfo(torch.float16).min",
+}
+FILES = r"^tf\.(python\.ops\.\w+|python\.framework\.(ops|dtypes|constant_op)|math)\."
+SHORTER = (
+    ("tf.python.ops.nn.", "tf.nn."),
+    ("tf.python.ops.embedding_ops.", "tf.nn."),
+    ("tf.python.ops.variable_scope.", "tf."),
+)
+
+
+class Row(NamedTuple):
+    """One symbol: in how many codebases it is, how often, where it is here, and what to write."""
+
+    symbol: str
+    repositories: int
+    uses: int
+    where: str
+    what: str
+
+
+def plain(symbol: str) -> str:
+    """The public name of a symbol that was imported from a file of TensorFlow's."""
+    symbol = ALIASES.get(symbol, symbol)
+    for long, short in SHORTER:
+        if symbol.startswith(long):
+            return short + symbol.removeprefix(long)
+    short = re.sub(FILES, "tf.", symbol)
+    return short if _is_known(short) else symbol
+
+
+def _is_known(symbol: str) -> bool:
+    return symbol in LINES or _found(tf1, symbol) is not None or _found(torchscope, symbol) is not None
+
+
+def _found(package: object, symbol: str) -> object | None:
+    """What a package has under a symbol's name."""
+    here: object | None = package
+    for part in symbol.removeprefix("tf.").replace("initializers.", "", 1).split("."):
+        here = getattr(here, part, None)
+    if here is None and symbol.startswith("tf.initializers."):
+        return _found(torchscope, f"tf.{symbol.rpartition('.')[2]}_initializer")
+    return here
+
+
+def place(symbol: str) -> tuple[str, str]:
+    """Where a symbol is, and what to write for it; ``("", "")`` if nothing is there yet."""
+    name = plain(symbol)
+    if name.startswith("torch."):
+        return "torch", f"`{name}`"
+    if name in LINES:
+        return "torch", f"`{LINES[name][1]}`"
+    path = name.removeprefix("tf.").replace("initializers.", "")
+    if name == "tf.newaxis":
+        return "torch", "`None`"
+    last = path.rpartition(".")[2]
+    if name.startswith("tf.initializers."):
+        return "torchscope", f"`{last}_initializer`"
+    if (found := _found(tf1, name)) is not None:
+        if str(found).startswith("torch.") or found is torch.Tensor:
+            return "torch", f"`torch.{last}`"
+        if "." not in path and hasattr(torchscope, path):
+            return "torchscope", f"`{path}`"
+        return "torchscope.tf1", f"`tf1.{path}`"
+    if _found(torchscope, name) is not None:
+        return "torchscope", f"`{last if hasattr(torchscope, last) else f'{last}_initializer'}`"
+    for pattern, instead in INSTEAD.items():
+        if re.match(f"({pattern})", path):
+            return "instead", instead
+    return "", ""
+
+
+def rows() -> list[Row]:
+    """The whole table, most used first."""
+    with COUNTS.open() as file:
+        counted = list(csv.DictReader(file, delimiter="\t"))
+    found = [Row(row["symbol"], int(row["repositories"]), int(row["uses"]), *place(row["symbol"])) for row in counted]
+    return sorted(found, key=lambda row: (-row.uses, row.symbol))
+
+
+def covered(table: list[Row]) -> tuple[int, int]:
+    """How many uses have a place that works, of how many that need no graph."""
+    wanted = [row for row in table if row.where != "instead"]
+    return sum(row.uses for row in wanted if row.where), sum(row.uses for row in wanted)
+
+
+def page() -> str:
+    """The page of the docs."""
+    table = rows()
+    have, wanted = covered(table)
+    graph = sum(row.uses for row in table if row.where == "instead")
+    lines = [
+        f"| `{row.symbol}` | {row.repositories} | {row.uses} | {row.where or 'not there yet'} | {row.what} |"
+        for row in table
+    ]
+    return "\n".join(
+        [
+            "# TensorFlow 1's symbols, and what to write",
+            "",
+            f"The {len(table)} symbols that 28 public model codebases use, most used first: in how many, how often, and",
+            f"where each is here. {have} of {wanted} uses that need no graph have a place ({have / wanted:.1%}); the",
+            f"other {graph} are of graphs, sessions, training, files and logs, with what to write instead.",
+            "",
+            "`tf1` is `torchscope.tf1`, with TensorFlow's arguments. Lines of torch are held against TensorFlow, and so are",
+            "the functions of `tf1`; `F` is `torch.nn.functional`. The page is printed by",
+            "`python -m tests.tf1.symbols --write`.",
+            "",
+            "| symbol | codebases | uses | where | what to write |",
+            "|---|---|---|---|---|",
+            *lines,
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="write the page of the docs")
+    if parser.parse_args().write:
+        PAGE.write_text(page())
+    have, wanted = covered(rows())
+    print(f"{have} of {wanted} uses ({have / wanted:.1%})")
+    print("not there yet:", *(f"{row.symbol} ({row.uses})" for row in rows() if not row.where), sep="\n  ")
