@@ -1,23 +1,23 @@
 """``tf.contrib.layers``: its layers, normalizations, initializers and regularizers."""
 
+from ._convolutions import conv1d as conv1d
+from ._convolutions import conv2d as conv2d
+from ._convolutions import conv2d_transpose as conv2d_transpose
+from ._convolutions import conv3d as conv3d
+from ._convolutions import conv3d_transpose as conv3d_transpose
+from ._convolutions import convolution as convolution
+from ._convolutions import convolution1d as convolution1d
+from ._convolutions import convolution2d as convolution2d
+from ._convolutions import convolution2d_transpose as convolution2d_transpose
+from ._convolutions import convolution3d as convolution3d
+from ._convolutions import convolution3d_transpose as convolution3d_transpose
+from ._convolutions import separable_conv2d as separable_conv2d
+from ._convolutions import separable_convolution2d as separable_convolution2d
 from ._initializers import variance_scaling_initializer as variance_scaling_initializer
 from ._initializers import xavier_initializer as xavier_initializer
 from ._initializers import xavier_initializer_conv2d as xavier_initializer_conv2d
 from ._layers import bias_add as bias_add
-from ._layers import conv1d as conv1d
-from ._layers import conv2d as conv2d
-from ._layers import conv2d_transpose as conv2d_transpose
-from ._layers import conv3d as conv3d
-from ._layers import conv3d_transpose as conv3d_transpose
-from ._layers import convolution as convolution
-from ._layers import convolution1d as convolution1d
-from ._layers import convolution2d as convolution2d
-from ._layers import convolution2d_transpose as convolution2d_transpose
-from ._layers import convolution3d as convolution3d
-from ._layers import convolution3d_transpose as convolution3d_transpose
 from ._layers import fully_connected as fully_connected
-from ._layers import separable_conv2d as separable_conv2d
-from ._layers import separable_convolution2d as separable_convolution2d
 from ._normalization import batch_norm as batch_norm
 from ._normalization import instance_norm as instance_norm
 from ._normalization import layer_norm as layer_norm

@@ -58,7 +58,7 @@ class Window(NamedTuple):
     @property
     def data_format(self) -> str:
         """The order of axes as ``tf.nn`` calls it."""
-        return FORMATS[self.rank][self.first]
+        return FORMATS[self.rank][1 if self.first else 0]
 
     def channels(self, inputs: Tensor) -> int:
         """How many there are in a tensor.
@@ -120,7 +120,7 @@ def separate(
             inputs, depth, point, window.strides, window.padding, window.rates, data_format=window.data_format
         )
     flat = inputs.unsqueeze(2 if window.first else 1)  # an image of one row
-    order = FORMATS[2][window.first]
+    order = FORMATS[2][1 if window.first else 0]
     rates, strides = (1, *window.rates), window.strides * 2
     y = separated(flat, depth[None], point[None], strides, window.padding, rates, data_format=order)
     return y.squeeze(2 if window.first else 1)

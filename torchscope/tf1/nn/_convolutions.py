@@ -299,8 +299,9 @@ def _convolved(
     rates = sizes("dilations", dilations, rank, first=first)
     around = pads(padding, x.shape[2:], kernel.shape[2:], steps, rates, first=first)
     refuse_too_small(x, kernel.shape[2:], rates, around)
-    inside = around.before if around.even else 0
-    x = x if around.even else around.put(x, 0)
+    even = around.even()
+    inside = around.before if even else 0
+    x = x if even else around.put(x, 0)
     if kernel.device.type != "cuda":  # on a CPU, some of torch's convolutions have no gradient for a view
         kernel = kernel.contiguous()
     return _CONVOLUTIONS[rank](x, kernel, None, steps, inside, rates, groups)

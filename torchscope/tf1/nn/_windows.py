@@ -22,14 +22,13 @@ class Pads(NamedTuple):
     before: tuple[int, ...]
     after: tuple[int, ...]
 
-    @property
     def even(self) -> bool:
         """Whether both sides get as many: torch's functions take that themselves."""
-        return self.before == self.after
+        return all(n == m for n, m in zip(self.before, self.after, strict=True))
 
     def torchs_pools_take(self, window: Sequence[int]) -> bool:
         """Whether torch's pools pad so themselves: both sides by as many, at most half a window."""
-        return self.even and all(2 * n <= k for n, k in zip(self.before, window, strict=True))
+        return self.even() and all(2 * n <= k for n, k in zip(self.before, window, strict=True))
 
     def put(self, x: Tensor, value: float) -> Tensor:
         """The tensor ``[batch, channels, *image]`` with that many elements of a value around it."""
