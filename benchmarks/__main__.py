@@ -12,7 +12,18 @@ import sys
 
 import torch
 
-ALL = ("get_variable", "forward", "compiled", "regional", "building", "scale", "importing", "rivals", "checkpoint")
+ALL = (
+    "get_variable",
+    "forward",
+    "compiled",
+    "regional",
+    "tf1",
+    "building",
+    "scale",
+    "importing",
+    "rivals",
+    "checkpoint",
+)
 
 
 def main() -> None:

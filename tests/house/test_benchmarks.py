@@ -17,6 +17,7 @@ BENCHMARKS = {
     "scale": (["--variables", "1000", "--rounds", "1"], 7),
     "importing": (["--rounds", "1"], 1),
     "rivals": (["--layers", "2", "--rounds", "1"], 4),
+    "tf1": (["--size", "4", "--channels", "4", "--batch", "1", "--rounds", "1", "--eager"], 10),
     "checkpoint": (["--megabytes", "1", "--rounds", "1"], 3),
 }
 
