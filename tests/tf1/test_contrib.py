@@ -84,6 +84,7 @@ CASES: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "softmax": (lambda tf, x: tf.slim.softmax(x), [[2, 3]]),
     "unit_norm": (lambda tf, x: tf.slim.unit_norm(x, 1), [[2, 3]]),
     "maxout": (lambda tf, x: tf.slim.maxout(x, 2), [[2, 6]]),
+    "maxout of another axis": (lambda tf, x: tf.slim.maxout(x, 2, axis=1), [[2, 4, 3]]),
     "repeat": (lambda tf, x: tf.slim.repeat(x, 3, tf.slim.conv2d, 4, [3, 3], scope="block"), [IMAGE]),
     "repeat by its default names": (lambda tf, x: tf.slim.repeat(x, 2, tf.slim.conv2d, 4, 1), [IMAGE]),
     "stack": (lambda tf, x: tf.slim.stack(x, tf.slim.conv2d, [(4, 3), [5, 1]], scope="s"), [IMAGE]),
@@ -142,6 +143,7 @@ def test_batch_norm_is_slims(data: st.DataObject) -> None:
         "is_training": data.draw(st.booleans()),
         "fused": data.draw(st.sampled_from([None, False])),
         "updates_collections": data.draw(st.sampled_from([None, "update_ops"])),
+        "trainable": data.draw(st.booleans()),
     }
     weights = data.draw(st.booleans())
     if weights:

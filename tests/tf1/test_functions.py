@@ -25,6 +25,29 @@ CASES: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "reduce_mean that keeps its axes": (lambda tf, x: tf.reduce_mean(x, [0, -1], keep_dims=True), [[3, 4, 2]]),
     "reduce_mean over no axis": (lambda tf, x: tf.reduce_mean(x, []), [[3, 4]]),
     "reduce_mean of integers": (lambda tf, x: tf.reduce_mean(x, reduction_indices=[1]), [INTS]),
+    "reduce_mean of small integers, whose sum is large": (
+        lambda tf, x: tf.reduce_mean(x, 0),
+        [np.full((4, 2), 200, np.uint8)],
+    ),
+    "reduce_mean of large integers": (lambda tf, x: tf.reduce_mean(x), [np.array([2**31 - 1] * 2, np.int32)]),
+    "cumsum without itself, of large and small ones": (
+        lambda tf, x: tf.cumsum(x, exclusive=True),
+        [np.array([1.0, 1e17, 1.0, np.inf])],
+    ),
+    "argmax passes over what is no number": (lambda tf, x: tf.argmax(x), [np.array([1.0, np.nan, 3.0, np.nan])]),
+    "argmin passes over what is no number": (lambda tf, x: tf.argmin(x), [np.array([np.nan, 1.0, -3.0])]),
+    "segment_mean of integers": (lambda tf, x, ids: tf.segment_mean(x, ids), [np.array([1, 2, 4, 4]), UP]),
+    "one_hot of bools": (lambda tf, x: tf.one_hot(x, 3, on_value=True, off_value=False), [INTS]),
+    "squeeze of an empty list": (lambda tf, x: tf.squeeze(x, []), [[1, 3, 1]]),
+    "rgb_to_grayscale": (lambda tf, x: tf.image.rgb_to_grayscale(x), [[4, 5, 3]]),
+    "rgb_to_grayscale of bytes": (
+        lambda tf, x: tf.image.rgb_to_grayscale(x),
+        [np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)],
+    ),
+    "scan of pairs": (
+        lambda tf, x, y: tf.scan(lambda a, b: (a[0] + b, a[1] * 0.5), x, initializer=(y, y)),
+        [[4, 3], [3]],
+    ),
     "div of integers": (lambda tf, x: tf.div(x, 2), [INTS]),
     "div of floats": (lambda tf, x, y: tf.div(x, y), [[3], [3]]),
     "argmax": (lambda tf, x: tf.argmax(x), [[3, 4]]),
@@ -112,7 +135,7 @@ def tf_float(tf: Any, x: Any) -> Any:
 def test_functions_are_tensorflows(case: str, dtype: torch.dtype) -> None:
     Theirs()  # without its warnings
     function, given_ = CASES[case]
-    loose = {"rtol": 1e-5, "atol": 1e-5} if "resize" in case else {}
+    loose = {"rtol": 1e-5, "atol": 1e-5} if "resize" in case or "grayscale" in case else {}
     same(function, *given_, dtype=dtype, **loose)
 
 
@@ -145,6 +168,31 @@ def test_standardization_is_tensorflows() -> None:
     Theirs()
     for x in (np.random.default_rng(0).standard_normal((4, 5, 3)), np.ones((2, 2, 1))):
         same(lambda tf, image_: tf.image.per_image_standardization(image_), x, dtype=torch.float32)
+
+
+def test_losses_of_bytes_and_of_half_precision_are_computed_in_single_precision() -> None:
+    Theirs()
+    numbers = np.array([1, 200], np.uint8), np.array([5, 100], np.uint8)
+    for name in ("mean_squared_error", "absolute_difference", "huber_loss"):
+        same(lambda tf, x, y, name=name: getattr(tf.losses, name)(x, y), *numbers)
+    same(
+        lambda tf, x: tf.losses.mean_squared_error(x * 0, x),
+        np.array([300.0]),
+        dtype=torch.float16,
+        gradients=False,
+    )
+
+
+def test_states_of_a_scan_are_named_tuples_and_dicts_too() -> None:
+    cell = tf1.nn.rnn_cell.BasicLSTMCell(3)
+
+    def forward(x: torch.Tensor) -> Any:
+        states = tf1.scan(lambda state, each: cell(each, state)[1], x, initializer=cell.zero_state(2, x.dtype))
+        return states, tf1.map_fn(lambda row: {"twice": row["a"] * 2}, {"a": x})
+
+    states, rows = ScopedModule(forward, layout="tf")(torch.ones(4, 2, 3))
+    assert states.c.shape == (4, 2, 3)
+    torch.testing.assert_close(rows["twice"], torch.full((4, 2, 3), 2.0))
 
 
 LOSSES: dict[str, Callable[..., Any]] = {
@@ -326,6 +374,18 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "up to which integer",
     ),
     "a seed": (lambda: tf1.random_normal([2], seed=3), NotImplementedError, "seed=3"),
+    "segments that are not sorted": (
+        lambda: tf1.segment_sum(X, torch.tensor([1, 0])),
+        ArgumentValueError,
+        "unsorted_segment_sum",
+    ),
+    "an index from behind": (lambda: tf1.gather_nd(X, torch.tensor([[-1]])), IndexError, "out of bounds|out of range"),
+    "a place from behind": (
+        lambda: tf1.scatter_nd(torch.tensor([[-1]]), X[0, :1], [3]),
+        IndexError,
+        "out of bounds|out of range",
+    ),
+    "classes that are no integers": (lambda: tf1.one_hot(X, 3), ArgumentTypeError, "Give integers"),
     "no losses": (lambda: ScopedModule(losses.get_total_loss)(), ArgumentValueError, "No loss was added"),
 }
 

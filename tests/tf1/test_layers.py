@@ -19,6 +19,7 @@ from torchscope import (
     ScopedModule,
     VariableExistsError,
     VariableShapeError,
+    tf1,
 )
 from torchscope.tf1 import layers
 
@@ -118,6 +119,7 @@ def test_batch_normalization_is_tensorflows(data: st.DataObject) -> None:
         "scale": data.draw(st.booleans()),
         "training": data.draw(st.booleans()),
         "fused": data.draw(st.sampled_from([None, False])),
+        "trainable": data.draw(st.booleans()),
     }
     same_model(
         lambda tf, x: tf.layers.batch_normalization(x, axis, **options),
@@ -177,6 +179,37 @@ def test_half_precision_has_single_precision_norms_and_autocast_the_modules_dtyp
     with torch.autocast("cpu", torch.bfloat16):
         assert model(torch.ones(2, 3)).dtype == torch.bfloat16
     assert model(torch.ones(2, 3)).dtype == torch.float32
+
+
+def test_a_model_that_keeps_layers_and_cells_is_copied_and_saved() -> None:
+    class Model(ScopedModule):
+        def __init__(self) -> None:
+            super().__init__(layout="tf", seed=0)
+            self.dense, self.cell = layers.Dense(3), tf1.nn.rnn_cell.GRUCell(3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.cell(self.dense(x), self.cell.zero_state(len(x), x.dtype))[0]  # type: ignore[arg-type]
+
+    x = torch.ones(2, 4)
+    model = Model().build(x)
+    torch.testing.assert_close(copy.deepcopy(model)(x), model(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_built_model_may_be_converted(dtype: torch.dtype) -> None:
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return layers.dense(layers.flatten(layers.batch_normalization(layers.conv2d(x, 4, 3))), 3)
+
+    model = ScopedModule(forward, layout="tf", seed=0).build(X)
+    assert model.to(dtype)(X.to(dtype)).dtype == dtype
+
+
+def test_an_empty_batch_passes_and_leaves_the_averages() -> None:
+    model = ScopedModule(lambda x: layers.flatten(layers.batch_normalization(x, training=True)), layout="tf").build(X)
+    before = copy.deepcopy(model.state_dict())
+    assert model(X[:0]).shape == (0, 75)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key])
 
 
 @pytest.mark.parametrize("training", [True, False])

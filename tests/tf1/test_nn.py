@@ -96,6 +96,10 @@ CASES: dict[str, tuple[Callable[..., Any], list[Any]]] = {
         lambda tf, x, p: tf.nn.sigmoid_cross_entropy_with_logits(labels=p, logits=x * 20),
         [[2, 3, 4], probabilities(2, 3, 4)],
     ),
+    "sigmoid cross entropy at zero": (
+        lambda tf, x, p: tf.nn.sigmoid_cross_entropy_with_logits(labels=p, logits=x),
+        [np.zeros((3, 4)), probabilities(3, 4)],
+    ),
     "weighted cross entropy": (
         lambda tf, x, p: tf.nn.weighted_cross_entropy_with_logits(targets=p, logits=x * 20, pos_weight=3.0),
         [[3, 4], probabilities(3, 4)],
@@ -280,3 +284,11 @@ def test_what_is_wrong_is_refused_with_the_reason(case: str) -> None:
 def test_a_class_of_minus_one_hundred_is_an_error_and_not_passed_over() -> None:
     with pytest.raises(IndexError):
         nn.sparse_softmax_cross_entropy_with_logits(labels=torch.tensor([-100]), logits=torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("wrong", [6, -1, 5])
+def test_an_id_that_is_no_row_is_an_error_and_no_other_row(wrong: int) -> None:
+    ids = torch.tensor([0, wrong])
+    for table in ([torch.ones(3, 2), torch.ones(2, 2)], torch.ones(5, 2), torch.ones(5, 2, 2)):
+        with pytest.raises(IndexError):
+            nn.embedding_lookup(table, ids)

@@ -181,11 +181,6 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ArgumentTypeError,
         "Give a list",
     ),  # type: ignore[arg-type]
-    "one cell for two layers": (
-        lambda: rnn_cell.MultiRNNCell([rnn_cell.GRUCell(3)] * 2),
-        ArgumentValueError,
-        "Make one for each layer",
-    ),
     "no cells": (lambda: rnn_cell.MultiRNNCell([]), ArgumentValueError, "at least one"),
     "a state for an LSTM in one": (
         lambda: rnn_cell.BasicLSTMCell(3)(X[0], torch.ones(3, 6)),
@@ -222,3 +217,13 @@ def test_a_cell_kept_from_call_to_call_has_the_variables_of_the_module_that_runs
     expected = first(x)
     assert not torch.equal(second(x), expected)
     assert torch.equal(first(x), expected)
+
+
+def test_one_cell_in_two_layers_shares_its_variables_with_a_warning() -> None:
+    def forward(x: Tensor) -> Tensor:
+        cell = rnn_cell.GRUCell(4)
+        with pytest.warns(UserWarning, match="share its variables"):
+            return dynamic_rnn(rnn_cell.MultiRNNCell([cell, cell]), x, dtype=x.dtype)[0]
+
+    model = ScopedModule(forward, layout="tf").build(torch.ones(2, 3, 4))
+    assert len(model.variables) == 4

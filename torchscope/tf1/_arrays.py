@@ -81,8 +81,8 @@ def where(condition: Tensor, x: Tensor | None = None, y: Tensor | None = None, n
 def one_hot(
     indices: Tensor,
     depth: int,
-    on_value: float | None = None,
-    off_value: float | None = None,
+    on_value: float | Tensor | None = None,
+    off_value: float | Tensor | None = None,
     axis: int | None = None,
     dtype: torch.dtype | None = None,
     name: str | None = None,
@@ -98,16 +98,26 @@ def one_hot(
         axis: where the new axis is; the last one by default.
         dtype: by default that of the values, else ``float32``.
     """
+    if indices.is_floating_point():
+        raise ArgumentTypeError.of("indices", indices.dtype, "Give integers.")
     new = -1 if axis is None else axis
     place = axis_of("axis", new, indices.dim() + 1)
     shape = [depth if each == place else 1 for each in range(indices.dim() + 1)]
     there = indices.unsqueeze(place) == torch.arange(depth, device=indices.device).view(shape)
     if dtype is None:
-        given = next((each for each in (on_value, off_value) if each is not None), None)
-        dtype = torch.int32 if isinstance(given, int) and not isinstance(given, bool) else torch.float32
-    on = 1 if on_value is None else on_value
-    off = 0 if off_value is None else off_value
-    return torch.where(there, torch.tensor(on, dtype=dtype, device=indices.device), off).to(dtype)
+        dtype = next((_dtype_of(each) for each in (on_value, off_value) if each is not None), torch.float32)
+    on, off = (
+        torch.as_tensor(default if given is None else given, dtype=dtype, device=indices.device)
+        for given, default in ((on_value, 1), (off_value, 0))
+    )
+    return torch.where(there, on, off)
+
+
+def _dtype_of(value: float | Tensor) -> torch.dtype:
+    """The dtype that TensorFlow gives a value."""
+    if isinstance(value, Tensor):
+        return value.dtype
+    return torch.bool if isinstance(value, bool) else torch.int32 if isinstance(value, int) else torch.float32
 
 
 def gather_nd(params: Tensor, indices: Tensor, name: str | None = None, batch_dims: int = 0) -> Tensor:
@@ -128,7 +138,13 @@ def gather_nd(params: Tensor, indices: Tensor, name: str | None = None, batch_di
     depth = indices.shape[-1]
     if depth > params.dim():
         raise ArgumentValueError.of("the shape of the indices", tuple(indices.shape), f"There are {params.dim()} axes.")
-    return params[tuple(indices.long().unbind(-1))] if depth else params.expand(*indices.shape[:-1], *params.shape)
+    return params[_places(indices, params.shape)] if depth else params.expand(*indices.shape[:-1], *params.shape)
+
+
+def _places(indices: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:
+    """An index for each axis; a negative one is beyond its end, and so an error of torch's."""
+    each = indices.long().unbind(-1)
+    return tuple(torch.where(one < 0, size, one) for one, size in zip(each, shape, strict=False))
 
 
 def scatter_nd(indices: Tensor, updates: Tensor, shape: Sequence[int] | Tensor, name: str | None = None) -> Tensor:
@@ -138,7 +154,7 @@ def scatter_nd(indices: Tensor, updates: Tensor, shape: Sequence[int] | Tensor, 
     tensor([0, 5, 0])
     """
     sizes = [int(n) for n in shape]
-    return updates.new_zeros(sizes).index_put(tuple(indices.long().unbind(-1)), updates, accumulate=True)
+    return updates.new_zeros(sizes).index_put(_places(indices, sizes), updates, accumulate=True)
 
 
 def matrix_band_part(input: Tensor, num_lower: int, num_upper: int, name: str | None = None) -> Tensor:
@@ -187,7 +203,8 @@ def split(
     """
     where = axis_of("axis", axis, value.dim())
     size = value.shape[where]
-    if isinstance(num_or_size_splits, int):
+    if hasattr(num_or_size_splits, "__index__"):
+        num_or_size_splits = num_or_size_splits.__index__()
         if num_or_size_splits < 1 or size % num_or_size_splits:
             raise ArgumentValueError.of("num_or_size_splits", num_or_size_splits, f"It divides {size}.")
         return list(torch.split(value, size // num_or_size_splits, where))
@@ -248,7 +265,7 @@ def squeeze(
         ArgumentValueError: an axis of another size.
     """
     given = either("axis", axis, "squeeze_dims", squeeze_dims, None)
-    if given is None or given == []:
+    if given is None or (not isinstance(given, int) and len(given) == 0):  # type: ignore[arg-type]
         return input.squeeze()
     each = [given] if isinstance(given, int) else list(given)  # type: ignore[call-overload]
     axes = [axis_of("axis", one, input.dim()) for one in each]

@@ -179,19 +179,31 @@ def foldr(
 
 
 def _rows(elems: Nested) -> list[Nested]:
+    """The rows of a nest of tensors, each a nest of the same kind."""
     if isinstance(elems, Tensor):
         return list(elems.unbind(0))
-    rows = zip(*(_rows(each) for each in elems), strict=True)
-    return [type(elems)(row) for row in rows]
+    if isinstance(elems, dict):
+        rows = zip(*(_rows(each) for each in elems.values()), strict=True)
+        return [dict(zip(elems, row, strict=True)) for row in rows]
+    return [_like(elems, row) for row in zip(*(_rows(each) for each in elems), strict=True)]
 
 
 def _stacked(results: list[Nested], *, reverse: bool = False) -> Nested:
+    """Nests of one kind as one nest of their rows."""
     if not results:
         raise ArgumentValueError.of("elems", "no rows", "Give at least one.")
-    if isinstance(results[0], (tuple, list)):
-        return type(results[0])(_stacked(list(each), reverse=reverse) for each in zip(*results, strict=True))
+    first = results[0]
+    if isinstance(first, dict):
+        return {key: _stacked([each[key] for each in results], reverse=reverse) for key in first}
+    if isinstance(first, (tuple, list)):
+        return _like(first, [_stacked(list(each), reverse=reverse) for each in zip(*results, strict=True)])
     each = [torch.as_tensor(result) for result in results]
     return torch.stack(each[::-1] if reverse else each)
+
+
+def _like(kind: Nested, parts: Iterable[Nested]) -> Nested:
+    """Parts as a tuple, a list or a named tuple, as another one is."""
+    return type(kind)(*parts) if hasattr(kind, "_fields") else type(kind)(parts)
 
 
 def _folded(

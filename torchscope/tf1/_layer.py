@@ -67,7 +67,7 @@ class Making:
         name = self.names.get(kind, kind)
         scope = get_variable_scope()
         if current_module().built and scope.custom_getter is None:
-            return get_variable(name, shape, dtype)  # it is as it was declared
+            return get_variable(name, shape)  # it is as it was declared, or of the dtype it was converted to
         return get_variable(
             name,
             shape,
@@ -81,11 +81,12 @@ class Making:
 
     def average(self, name: str, size: int, dtype: torch.dtype | None, initializer: Initializer) -> Tensor:
         """The buffer of a moving average in the scope that is open."""
+        if current_module().built:
+            return get_buffer(name, [size])
         buffer = get_buffer(name, [size], dtype, initializer)
-        if not current_module().built:
-            for collection in self._of(name):
-                if collection != GLOBAL_VARIABLES:
-                    current_module().add_to_collection(collection, buffer)
+        for collection in self._of(name):
+            if collection != GLOBAL_VARIABLES:
+                current_module().add_to_collection(collection, buffer)
         return buffer
 
     def _of(self, name: str) -> list[str]:
@@ -206,6 +207,12 @@ class Layer:
             return self.call(inputs, *args, **kwargs)
 
     apply = __call__
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without what belongs to one call: a copy takes a scope of its own."""
+        return {name: value for name, value in vars(self).items() if name not in ("_built_in", "_weights")} | {
+            "_scope": None
+        }
 
     def _entered(self, scope: str | VariableScope | None) -> ScopeManager:
         """Enter the layer's scope: a new one when it is first called in a call of the module."""

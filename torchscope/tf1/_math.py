@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..errors import ArgumentValueError
 from ._axes import Axes, axes_of, axis_of, either
 
 Number = int | float
@@ -40,7 +41,7 @@ def reduce_mean(
         return input_tensor
     if input_tensor.is_floating_point() or input_tensor.is_complex():
         return input_tensor.mean(over, keepdim=keep)
-    total = input_tensor.sum(over, keepdim=keep, dtype=input_tensor.dtype)
+    total = input_tensor.sum(over, keepdim=keep, dtype=torch.int64)
     count = 1
     for each in over:
         count *= input_tensor.shape[each]
@@ -70,7 +71,8 @@ def argmax(
     tensor(1)
     """
     where = axis_of("axis", int(either("axis", axis, "dimension", dimension, 0)), input.dim())  # type: ignore[call-overload]
-    return _first(input == input.amax(where, keepdim=True), where, output_type)
+    known = input.nan_to_num(float("-inf"), float("inf"), float("-inf")) if input.is_floating_point() else input
+    return _first(known == known.amax(where, keepdim=True), where, output_type)
 
 
 def argmin(
@@ -86,7 +88,8 @@ def argmin(
     tensor(0)
     """
     where = axis_of("axis", int(either("axis", axis, "dimension", dimension, 0)), input.dim())  # type: ignore[call-overload]
-    return _first(input == input.amin(where, keepdim=True), where, output_type)
+    known = input.nan_to_num(float("inf"), float("inf"), float("-inf")) if input.is_floating_point() else input
+    return _first(known == known.amin(where, keepdim=True), where, output_type)
 
 
 def _first(there: Tensor, axis: int, dtype: torch.dtype) -> Tensor:
@@ -106,8 +109,10 @@ def cumsum(x: Tensor, axis: int = 0, exclusive: bool = False, reverse: bool = Fa
     """
     where = axis_of("axis", axis, x.dim())
     turned = x.flip(where) if reverse else x
+    if exclusive and x.shape[where]:
+        zero = torch.zeros_like(turned.narrow(where, 0, 1))
+        turned = torch.cat([zero, turned.narrow(where, 0, x.shape[where] - 1)], where)
     total = turned.cumsum(where, dtype=x.dtype)
-    total = total - turned if exclusive else total
     return total.flip(where) if reverse else total
 
 
@@ -126,7 +131,14 @@ def segment_sum(data: Tensor, segment_ids: Tensor, name: str | None = None) -> T
     >>> segment_sum(torch.tensor([1, 2, 3]), torch.tensor([0, 0, 2]))
     tensor([3, 0, 3])
     """
-    return unsorted_segment_sum(data, segment_ids, int(segment_ids[-1]) + 1)
+    return unsorted_segment_sum(data, segment_ids, _segments(segment_ids))
+
+
+def _segments(segment_ids: Tensor) -> int:
+    """How many segments there are."""
+    if (segment_ids[1:] < segment_ids[:-1]).any():
+        raise ArgumentValueError.of("segment_ids", segment_ids.tolist(), "Sort them, or use unsorted_segment_sum.")
+    return int(segment_ids[-1]) + 1 if len(segment_ids) else 0
 
 
 def segment_mean(data: Tensor, segment_ids: Tensor, name: str | None = None) -> Tensor:
@@ -135,8 +147,10 @@ def segment_mean(data: Tensor, segment_ids: Tensor, name: str | None = None) -> 
     >>> segment_mean(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 0, 2]))
     tensor([1.5000, 0.0000, 3.0000])
     """
-    count = unsorted_segment_sum(torch.ones_like(segment_ids), segment_ids, int(segment_ids[-1]) + 1).clamp(min=1)
-    return segment_sum(data, segment_ids) / count.view(-1, *[1] * (data.dim() - 1)).to(data.dtype)
+    count = segment_sum(torch.ones_like(segment_ids), segment_ids).clamp(min=1)
+    total = segment_sum(data, segment_ids)
+    mode = None if data.is_floating_point() else "trunc"
+    return torch.div(total, count.view(-1, *[1] * (data.dim() - 1)).to(data.dtype), rounding_mode=mode)
 
 
 def unsorted_segment_sum(data: Tensor, segment_ids: Tensor, num_segments: int, name: str | None = None) -> Tensor:

@@ -269,5 +269,10 @@ def rgb_to_grayscale(images: Tensor, name: str | None = None) -> Tensor:
     >>> rgb_to_grayscale(torch.ones(1, 1, 3)).shape
     torch.Size([1, 1, 1])
     """
+    if images.dtype not in (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        raise NotImplementedError(f"rgb_to_grayscale of {images.dtype} is not there yet.\nGive uint8 or floats.")
     weights = torch.tensor([0.2989, 0.5870, 0.1140], device=images.device)
-    return (images.float() * weights).sum(-1, keepdim=True).to(images.dtype)
+    if images.is_floating_point():
+        return (images * weights.to(images.dtype)).sum(-1, keepdim=True)
+    gray = (images.float() * (1 / 255) * weights).sum(-1, keepdim=True)
+    return (gray * 255.5).to(images.dtype)

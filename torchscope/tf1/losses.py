@@ -83,6 +83,8 @@ def compute_weighted_loss(
     """
     if reduction not in Reduction.all():
         raise ArgumentValueError.of("reduction", reduction, f"Use one of {', '.join(Reduction.all())}.")
+    dtype = losses.dtype
+    losses = losses if dtype == torch.float64 else losses.float()  # TensorFlow computes it so, and converts it back
     given = torch.as_tensor(weights, dtype=losses.dtype, device=losses.device)
     fits = given.dim() == 0 or (
         given.dim() == losses.dim() and all(n in (1, size) for n, size in zip(given.shape, losses.shape, strict=True))
@@ -102,6 +104,7 @@ def compute_weighted_loss(
             loss = _divided(loss, (spread != 0).sum().to(loss.dtype))
         elif reduction == Reduction.SUM_OVER_BATCH_SIZE:
             loss = loss / max(each.numel(), 1)
+    loss = loss.to(dtype)
     if loss_collection is not None and innermost_call() is not None:
         add_loss(loss, loss_collection)
     return loss
@@ -112,10 +115,13 @@ def _divided(total: Tensor, count: Tensor) -> Tensor:
     return torch.where(count == 0, torch.zeros_like(total), total / torch.where(count == 0, 1, count))
 
 
-def _refuse_others(labels: Tensor, predictions: Tensor) -> None:
+def _wide(labels: Tensor, predictions: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as ``float32``, or ``float64`` where they are that, and of one shape."""
     if labels.shape != predictions.shape:
         mend = f"The predictions have {tuple(predictions.shape)}: give the same."
         raise ArgumentValueError.of("the shape of the labels", tuple(labels.shape), mend)
+    dtype = torch.float64 if torch.float64 in (labels.dtype, predictions.dtype) else torch.float32
+    return labels.to(dtype), predictions.to(dtype)
 
 
 def absolute_difference(
@@ -131,7 +137,7 @@ def absolute_difference(
     >>> absolute_difference(torch.zeros(2), torch.tensor([1.0, 3.0]))
     tensor(2.)
     """
-    _refuse_others(labels, predictions)
+    labels, predictions = _wide(labels, predictions)
     return compute_weighted_loss((predictions - labels).abs(), weights, scope, loss_collection, reduction)
 
 
@@ -148,7 +154,7 @@ def mean_squared_error(
     >>> mean_squared_error(torch.zeros(2), torch.tensor([1.0, 3.0]))
     tensor(5.)
     """
-    _refuse_others(labels, predictions)
+    labels, predictions = _wide(labels, predictions)
     return compute_weighted_loss((predictions - labels).square(), weights, scope, loss_collection, reduction)
 
 
@@ -166,7 +172,7 @@ def huber_loss(
     >>> huber_loss(torch.zeros(2), torch.tensor([1.0, 3.0]))
     tensor(1.5000)
     """
-    _refuse_others(labels, predictions)
+    labels, predictions = _wide(labels, predictions)
     error = (predictions - labels).abs()
     within = error.clamp(max=delta)
     each = 0.5 * within.square() + delta * (error - within)
@@ -186,7 +192,7 @@ def hinge_loss(
     >>> hinge_loss(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 3.0]))
     tensor(1.)
     """
-    _refuse_others(labels, logits)
+    labels, logits = _wide(labels, logits)
     each = torch.relu(1 - (2 * labels - 1) * logits)
     return compute_weighted_loss(each, weights, scope, loss_collection, reduction)
 
@@ -207,7 +213,7 @@ def log_loss(
     >>> log_loss(torch.ones(1), torch.tensor([0.5]))
     tensor(0.6931)
     """
-    _refuse_others(labels, predictions)
+    labels, predictions = _wide(labels, predictions)
     each = -labels * (predictions + epsilon).log() - (1 - labels) * (1 - predictions + epsilon).log()
     return compute_weighted_loss(each, weights, scope, loss_collection, reduction)
 
@@ -227,7 +233,7 @@ def cosine_distance(
     >>> cosine_distance(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), axis=1)
     tensor(1.)
     """
-    _refuse_others(labels, predictions)
+    labels, predictions = _wide(labels, predictions)
     given = dim if axis is None else axis
     if given is None:
         raise ArgumentValueError.of("axis", None, "Say along which axis the vectors are.")
@@ -249,8 +255,8 @@ def sigmoid_cross_entropy(
     >>> sigmoid_cross_entropy(torch.ones(2), torch.zeros(2))
     tensor(0.6931)
     """
-    _refuse_others(multi_class_labels, logits)
-    labels = multi_class_labels.to(logits.dtype)
+    multi_class_labels, logits = _wide(multi_class_labels, logits)
+    labels = multi_class_labels
     labels = labels * (1 - label_smoothing) + 0.5 * label_smoothing if label_smoothing > 0 else labels
     each = sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
     return compute_weighted_loss(each, weights, scope, loss_collection, reduction)
@@ -270,8 +276,8 @@ def softmax_cross_entropy(
     >>> softmax_cross_entropy(torch.tensor([[0.0, 1.0]]), torch.zeros(1, 2))
     tensor(0.6931)
     """
-    _refuse_others(onehot_labels, logits)
-    labels = onehot_labels.to(logits.dtype)
+    onehot_labels, logits = _wide(onehot_labels, logits)
+    labels = onehot_labels
     if label_smoothing > 0:
         labels = labels * (1 - label_smoothing) + label_smoothing / labels.shape[1]
     each = softmax_cross_entropy_with_logits_v2(labels.detach(), logits)

@@ -80,7 +80,8 @@ def batch_norm(
         reuse, scope: as of :func:`torchscope.variable_scope`; ``"BatchNorm"`` by default.
         variables_collections: further collections of the variables; for all, or by their names.
         outputs_collections: collections that the outputs are added to, under the scope's name.
-        trainable: whether ``beta`` and ``gamma`` have gradients.
+        trainable: whether ``beta`` and ``gamma`` have gradients; if not, TensorFlow's way by ``tf.layers`` leaves the
+            averages as they are in training too.
         batch_weights: [batch], how much each example counts in the moments.
         fused: ``False`` for what TensorFlow does without its fused kernels.
 
@@ -109,10 +110,7 @@ def batch_norm(
             name: making.weight(name, [inputs.shape[axis]], dtype, first[name], regularizers.get(name))
             for name in (reversed(order) if by_layer else order)
         }
-        averages = (
-            making.average("moving_mean", inputs.shape[axis], dtype, first["moving_mean"]),
-            making.average("moving_variance", inputs.shape[axis], dtype, first["moving_variance"]),
-        )
+        averages = _averages(making, inputs.shape[axis], dtype, first)
         affine = (made.get("gamma"), made.get("beta"))
         if batch_weights is not None and trains:
             outputs = _weighted(inputs, batch_weights, affine, averages, axis, decay, epsilon)
@@ -126,8 +124,16 @@ def batch_norm(
                 epsilon=epsilon,
                 training=trains,
                 unbiased=unbiased,
+                moves=trainable or not by_layer,
             )
         return finished(outputs, None, None, activation_fn, outputs_collections)
+
+
+def _averages(
+    making: Making, size: int, dtype: torch.dtype | None, first: Mapping[str, Initializer]
+) -> tuple[Tensor, Tensor]:
+    mean = making.average("moving_mean", size, dtype, first["moving_mean"])
+    return mean, making.average("moving_variance", size, dtype, first["moving_variance"])
 
 
 def _weighted(

@@ -156,7 +156,7 @@ def flatten(inputs: Tensor, outputs_collections: str | list[str] | None = None, 
     """
     if inputs.dim() < 2:
         raise ArgumentValueError.of("the shape of the inputs", tuple(inputs.shape), "Give at least two axes.")
-    return _named(scope, "Flatten", outputs_collections, lambda: inputs.reshape(inputs.shape[0], -1))
+    return _named(scope, "Flatten", outputs_collections, lambda: inputs.flatten(1))
 
 
 @add_arg_scope
@@ -208,6 +208,8 @@ def unit_norm(inputs: Tensor, dim: int, epsilon: float = 1e-7, scope: str | None
 def maxout(inputs: Tensor, num_units: int, axis: int = -1, scope: str | None = None) -> Tensor:
     """``tf.contrib.layers.maxout``: the largest of each ``channels / num_units`` channels that follow one another.
 
+    Along another axis than the last one TensorFlow takes numbers that lie side by side in memory, and so does this.
+
     >>> maxout(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), 2)
     tensor([[2., 4.]])
 
@@ -217,8 +219,8 @@ def maxout(inputs: Tensor, num_units: int, axis: int = -1, scope: str | None = N
     where = axis_of("axis", axis, inputs.dim())
     if num_units < 1 or inputs.shape[where] % num_units:
         raise ArgumentValueError.of("num_units", num_units, f"It divides the {inputs.shape[where]} channels.")
-    shape = inputs.shape
-    return inputs.reshape(*shape[:where], num_units, -1, *shape[where + 1 :]).amax(where + 1)
+    shape, each = inputs.shape, inputs.shape[where] // num_units
+    return inputs.reshape(*shape[:where], num_units, *shape[where + 1 :], each).amax(-1)
 
 
 def _name_of(layer: Callable[..., Any], base: str) -> str:

@@ -146,4 +146,4 @@ def flatten(inputs: Tensor, name: str | None = None, data_format: str = "channel
     if inputs.dim() < 2:
         return inputs.unsqueeze(-1)
     x = inputs.movedim(1, -1) if data_format == "channels_first" and inputs.dim() > 2 else inputs
-    return x.reshape(x.shape[0], -1)
+    return x.flatten(1)

@@ -33,15 +33,19 @@ def normalized(
     epsilon: float,
     training: bool,
     unbiased: bool,
+    moves: bool = True,
 ) -> Tensor:
     """Batch normalization, by the moments of the batch, towards which the averages move, or by the averages.
 
     Args:
+        moves: whether the averages do, in training.
         unbiased: whether the moving variance counts one element less in its divisor, as TensorFlow's fused kernels do.
     """
     if not training:
         return by_moments(inputs, *averages, gamma, beta, epsilon, axis=axis)
     y, mean, variance, count = by_own_moments(inputs, gamma, beta, epsilon, axis=axis)
+    if not moves or not count:
+        return y
     updated(averages[0], mean, momentum)
     updated(averages[1], variance * (count / max(count - 1, 1)) if unbiased else variance, momentum)
     return y
@@ -116,6 +120,7 @@ class BatchNormalization(Layer):
             epsilon=self.epsilon,
             training=trains,
             unbiased=unbiased,
+            moves=self.trainable,
         )
 
 
@@ -146,7 +151,7 @@ def batch_normalization() -> None:
         beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: zeros, ones, zeros,
             ones by default.
         training: a bool, ``current_module().training`` for example.
-        trainable: whether ``gamma`` and ``beta`` have gradients.
+        trainable: whether ``gamma`` and ``beta`` have gradients; if not, the averages stay in training too.
         name: the scope; by default ``"batch_normalization"``, ``"batch_normalization_1"``, ...
         reuse: as of :func:`torchscope.variable_scope`.
         fused: ``False`` for the moving variance that TensorFlow has without its fused kernels; those divide by one

@@ -124,7 +124,9 @@ def _sigmoid(labels: object, logits: Tensor | None, pos_weight: Tensor | float |
         found = tuple(labels.shape) if isinstance(labels, Tensor) else labels
         mend = f"The logits have {None if logits is None else tuple(logits.shape)}: give the same."
         raise ArgumentValueError.of("the shape of the labels", found, mend)
+    if pos_weight is None:  # by where, whose gradient at 0 is TensorFlow's
+        there = logits >= 0
+        far = torch.log1p(torch.exp(torch.where(there, -logits, logits)))
+        return torch.where(there, logits, torch.zeros_like(logits)) - logits * labels + far
     far = torch.log1p(torch.exp(-logits.abs()))  # log(1 + exp(x)) where it is not large
-    if pos_weight is None:
-        return torch.relu(logits) - logits * labels + far
     return (1 - labels) * logits + (1 + (pos_weight - 1) * labels) * (far + torch.relu(-logits))

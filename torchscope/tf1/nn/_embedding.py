@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -44,7 +43,10 @@ def embedding_lookup(
     """
     if not isinstance(params, Tensor):
         params, ids = _in_one(list(params), ids, partition_strategy)
-    rows = F.embedding(ids, params) if params.dim() == 2 else params[ids.long()]
+    if params.dim() == 2:
+        rows = F.embedding(ids, params)
+    else:  # not params[ids], which counts negative ones from behind
+        rows = params.index_select(0, ids.reshape(-1).long()).view(*ids.shape, *params.shape[1:])
     if max_norm is None:
         return rows
     over = list(range(ids.dim(), rows.dim()))
@@ -59,6 +61,8 @@ def _in_one(parts: list[Tensor], ids: Tensor, strategy: str) -> tuple[Tensor, Te
     if strategy not in ("mod", "div"):
         raise ArgumentValueError.of("partition_strategy", strategy, "Use 'mod' or 'div'.")
     if strategy == "mod" and len(parts) > 1:
-        starts = [0, *accumulate(part.shape[0] for part in parts)][:-1]
-        ids = torch.tensor(starts, device=ids.device)[(ids % len(parts)).long()] + ids // len(parts)
+        counts = torch.tensor([part.shape[0] for part in parts], device=ids.device)
+        part, row = (ids % len(parts)).long(), ids // len(parts)
+        there = (row >= 0) & (row < counts[part])
+        ids = torch.where(there, (counts.cumsum(0) - counts)[part] + row, counts.sum())
     return torch.cat(parts), ids

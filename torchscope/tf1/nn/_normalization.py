@@ -11,6 +11,7 @@ from .._axes import Axes, axes_of, either, not_yet
 from ._windows import channels_first
 
 _HALF = (torch.float16, torch.bfloat16)
+_LEAST = torch.finfo(torch.float32).tiny  # torch refuses an epsilon of zero
 
 
 def moments(
@@ -179,12 +180,15 @@ def by_own_moments(
     image = _as_image(x, axis)
     channels = image.shape[1]
     count = image.numel() // max(channels, 1)
+    epsilon = max(epsilon, _LEAST)
     dtype = torch.float32 if x.dtype in _HALF else x.dtype
     mean, variance = (torch.zeros(channels, dtype=dtype, device=x.device) for _ in range(2))
     if count > 1:
         y = F.batch_norm(image, mean, variance, scale, offset, True, 1.0, epsilon)
         return _as_it_was(y, x, axis), mean, variance * ((count - 1) / count), count
-    mean = image.detach().flatten().to(dtype)  # of one element torch's function refuses to take moments
+    mean = (
+        image.detach().flatten().to(dtype) if count else mean
+    )  # of one element torch's function refuses to take moments
     zero = image - image
     y = zero if scale is None else zero * _along(scale, image).to(x.dtype)
     y = y if offset is None else y + _along(offset, image).to(x.dtype)
@@ -202,14 +206,16 @@ def by_moments(
     axis: int,
 ) -> Tensor:
     """A tensor normalized by given moments of one axis, to which no gradient goes."""
-    y = F.batch_norm(_as_image(x, axis), mean.detach(), variance.detach(), scale, offset, False, 0.0, epsilon)
+    y = F.batch_norm(
+        _as_image(x, axis), mean.detach(), variance.detach(), scale, offset, False, 0.0, max(epsilon, _LEAST)
+    )
     return _as_it_was(y, x, axis)
 
 
 def _as_image(x: Tensor, axis: int) -> Tensor:
     """A view with the axis second; of a last axis a flat image, which torch is fast at where channels lie last."""
     if axis in (-1, x.dim() - 1) and x.dim() != 4:
-        return x.reshape(1, -1, 1, x.shape[-1]).movedim(-1, 1)
+        return x.reshape(1, x.shape[:-1].numel(), 1, x.shape[-1]).movedim(-1, 1)
     return x.movedim(axis, 1)
 
 

@@ -73,6 +73,7 @@ def sizes(
         ArgumentValueError: another number of them, one that is not positive, or batch and channels have others than 1.
     """
     each = (default,) if given is None else (given,) if isinstance(given, int) else tuple(given)
+    each = tuple(n.__index__() if hasattr(n, "__index__") and not isinstance(n, bool) else n for n in each)
     if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in each):
         raise ArgumentValueError.of(name, given, "Give positive ints.")
     if len(each) == 1:

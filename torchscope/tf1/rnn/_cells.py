@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import ClassVar, cast
 
@@ -346,7 +347,7 @@ class MultiRNNCell(RNNCell):
         cells: one for each layer.
 
     Raises:
-        ArgumentValueError: no cells, or one object for two layers: their variables would be the same.
+        ArgumentValueError: no cells.
         NotImplementedError: ``state_is_tuple=False``.
     """
 
@@ -359,7 +360,7 @@ class MultiRNNCell(RNNCell):
         if not cells:
             raise ArgumentValueError.of("cells", cells, "Give at least one.")
         if len({id(cell) for cell in cells}) < len(cells):
-            raise ArgumentValueError.of("cells", cells, "Make one for each layer: one object has one set of variables.")
+            warnings.warn("MultiRNNCell has one cell object in several layers: they share its variables.", stacklevel=2)
         self._cells = list(cells)
 
     @property

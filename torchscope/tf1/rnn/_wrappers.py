@@ -89,7 +89,8 @@ class DropoutWrapper(_Wrapper):
             return LSTMStateTuple(state.c, dropout(state.h, self._state))
         if isinstance(state, Tensor):
             return dropout(state, self._state)
-        return type(state)(self._dropped(each) for each in state)
+        parts = [self._dropped(each) for each in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
 
 
 class ResidualWrapper(_Wrapper):
