@@ -15,6 +15,7 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "torchscope"
 html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_theme_options = {"footer_icons": []}
 html_show_sphinx = False
 highlight_language = "default"

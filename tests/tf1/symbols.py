@@ -252,7 +252,7 @@ def page() -> str:
     have, wanted = covered(table)
     graph = sum(row.uses for row in table if row.where == "instead")
     lines = [
-        f"| `{row.symbol}` | {row.repositories} | {row.uses} | {row.where or 'not there yet'} | {row.what} |"
+        f"| `{row.symbol}` | {row.what} | {row.where or 'not there yet'} | {row.repositories} | {row.uses} |"
         for row in table
     ]
     return "\n".join(
@@ -267,7 +267,7 @@ def page() -> str:
             "are held against TensorFlow, and so are the functions of `tf1`. The page is printed by",
             "`python -m tests.tf1.symbols --write`.",
             "",
-            "| symbol | codebases | uses | where | what to write |",
+            "| symbol | what to write | where | codebases | uses |",
             "|---|---|---|---|---|",
             *lines,
             "",
