@@ -402,3 +402,30 @@ def test_collected_outputs_and_losses_are_there_in_a_compiled_model() -> None:
     found, compiled_names = torch.compile(model, backend="aot_eager", fullgraph=True)(x)
     torch.testing.assert_close(found, expected)
     assert names == compiled_names == ["fully_connected"]
+
+
+def test_small_helpers_for_shapes_and_collections() -> None:
+    utils = slim.utils
+    assert utils.two_element_tuple(3) == utils.two_element_tuple([3, 3]) == (3, 3)
+    assert utils.last_dimension((2, 5)) == utils.channel_dimension((2, 5, 7), "channels_first") == 5
+    assert utils.channel_dimension((2, 5, 7), "channels_last") == 7
+    assert utils.get_variable_collections({"weights": ["a"]}, "weights") == ["a"]
+    assert utils.get_variable_collections({"weights": ["a"]}, "biases") == []
+    assert utils.get_variable_collections("all", "biases") == ["all"]
+    with pytest.raises(ArgumentValueError, match="one number, or two"):
+        utils.two_element_tuple([1, 2, 3])
+    with pytest.raises(ArgumentValueError, match="at least 3 axes"):
+        utils.last_dimension((2, 5), 3)
+
+
+def test_a_regularizer_is_applied_to_a_list_and_collected() -> None:
+    def forward(x: Tensor) -> Any:
+        slim.fully_connected(x, 2, variables_collections={"weights": ["weights"]})
+        total = slim.apply_regularization(slim.l2_regularizer(0.5))
+        return total, tf_ours().get_collection("regularization_losses")
+
+    total, losses = ScopedModule(forward, layout="tf", seed=0)(torch.ones(1, 3))
+    assert len(losses) == 1
+    torch.testing.assert_close(losses[0], total)
+    with pytest.raises(ArgumentValueError, match="Give variables"):
+        ScopedModule(lambda: slim.apply_regularization(slim.l2_regularizer(0.5), [])).build()

@@ -330,6 +330,20 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ArgumentValueError,
         "divides 3 and 4",
     ),
+    "an image for a batch": (
+        lambda: image.resize_bilinear(torch.ones(2, 2, 1), [2, 2]),
+        ArgumentValueError,
+        "Give 4 axes",
+    ),
+    "three sizes": (lambda: image.resize_images(torch.ones(2, 2, 1), [2, 2, 1]), ArgumentValueError, "both positive"),
+    "a vector as an image": (lambda: image.resize_images(X, [2, 2]), ArgumentValueError, "Give 3 or 4 axes"),
+    "a box that does not hold it": (
+        lambda: image.pad_to_bounding_box(torch.ones(3, 3, 1), 1, 0, 3, 3),
+        ArgumentValueError,
+        "3 high and 3 wide",
+    ),
+    "a fraction of nothing": (lambda: image.central_crop(torch.ones(3, 3, 1), 0), ArgumentValueError, r"\(0, 1\]"),
+    "no vectors": (lambda: losses.cosine_distance(X, X), ArgumentValueError, "along which axis"),
     "corners and centres": (
         lambda: image.resize_bilinear(torch.ones(1, 2, 2, 1), [2, 2], True, half_pixel_centers=True),
         ArgumentValueError,

@@ -80,6 +80,13 @@ MODELS: dict[str, Callable[[Any, Any], Any]] = {
     "both ways of sequences that end": lambda tf, x: tf.nn.bidirectional_dynamic_rnn(
         tf.nn.rnn_cell.GRUCell(3), tf.nn.rnn_cell.GRUCell(3), x, lengths(tf, 4, 1), dtype=x.dtype, scope="two"
     ),
+    "both ways of a list": lambda tf, x: tf.nn.static_bidirectional_rnn(
+        tf.nn.rnn_cell.GRUCell(3),
+        tf.nn.rnn_cell.BasicLSTMCell(2),
+        list(x.unbind(1)) if tf is tf1 else tf.unstack(x, axis=1),
+        dtype=x.dtype,
+        sequence_length=lengths(tf, 2, 4),
+    ),
     "an initial state": lambda tf, x: tf.nn.dynamic_rnn(
         tf.nn.rnn_cell.BasicLSTMCell(5),
         x,
@@ -227,3 +234,38 @@ def test_one_cell_in_two_layers_shares_its_variables_with_a_warning() -> None:
 
     model = ScopedModule(forward, layout="tf").build(torch.ones(2, 3, 4))
     assert len(model.variables) == 4
+
+
+def test_layers_both_ways_are_those_of_one_after_the_other() -> None:
+    def stacked(x: Tensor) -> Any:
+        forwards, backwards = ([rnn_cell.GRUCell(3), rnn_cell.GRUCell(2)] for _ in range(2))
+        return tf1.contrib.rnn.stack_bidirectional_dynamic_rnn(forwards, backwards, x, dtype=x.dtype)
+
+    def by_hand(x: Tensor) -> Tensor:
+        with tf1.variable_scope("stack_bidirectional_rnn"):
+            for n, size in enumerate([3, 2]):
+                with tf1.variable_scope(f"cell_{n}"):
+                    cells = rnn_cell.GRUCell(size), rnn_cell.GRUCell(size)
+                    x = torch.cat(tf1.nn.bidirectional_dynamic_rnn(*cells, x, dtype=x.dtype)[0], 2)
+        return x
+
+    x = torch.randn(2, 3, 4)
+    models = [ScopedModule(function, layout="tf", seed=0).build(x) for function in (stacked, by_hand)]
+    assert list(models[0].variables) == list(models[1].variables)
+    outputs, states_fw, states_bw = models[0](x)
+    torch.testing.assert_close(outputs, models[1](x))
+    assert [state.shape[1] for state in (*states_fw, *states_bw)] == [3, 2, 3, 2]
+
+
+def test_dropout_of_nested_states_and_a_residual_function() -> None:
+    def forward(x: Tensor) -> Any:
+        inner = rnn_cell.MultiRNNCell([rnn_cell.BasicLSTMCell(4), rnn_cell.GRUCell(4)])
+        cell = rnn_cell.ResidualWrapper(rnn_cell.DropoutWrapper(inner, state_keep_prob=0.5), torch.maximum)
+        assert cell.wrapped_cell.output_size == cell.output_size == 4
+        return cell(x, cell.zero_state(len(x), x.dtype))
+
+    output, (first, second) = ScopedModule(forward, layout="tf", seed=0)(torch.ones(300, 4))
+    assert (output >= 1).all()
+    assert (first.h == 0).any()
+    assert not (first.c == 0).any()
+    assert (second == 0).any()
