@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import sys
@@ -25,9 +26,9 @@ TOLERANCE: dict[torch.dtype, dict[str, Any]] = {
 }
 
 
+@functools.cache
 def tensorflow() -> Any:
     """``tensorflow.compat.v1`` with ``tf.layers`` and ``nn.rnn_cell``, as Keras 2 has them; skips without them."""
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     pytest.importorskip("tensorflow")
     old = pytest.importorskip("tf_keras.src.legacy_tf_layers")
@@ -35,7 +36,11 @@ def tensorflow() -> Any:
     for name in ("base", "core", "convolutional", "normalization", "pooling"):
         module = importlib.import_module(f"tf_keras.src.legacy_tf_layers.{name}")
         sys.modules.setdefault(f"tf_keras.legacy_tf_layers.{name}", module)
-    return importlib.import_module("tensorflow").compat.v1
+    tf = importlib.import_module("tensorflow").compat.v1
+    with pytest.MonkeyPatch.context() as patch:  # and not for tests of Keras 3 in this process
+        patch.setenv("TF_USE_LEGACY_KERAS", "1")
+        assert tf.layers.dense and tf.nn.rnn_cell.GRUCell  # noqa: PT018  # found here, and kept
+    return tf
 
 
 def array_of(value: Any) -> np.ndarray[Any, Any]:
