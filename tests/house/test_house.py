@@ -44,7 +44,7 @@ FLOORS = {
     "_modules": "unkept building entry snapshot scoped_module submodule template recompute control_flow compile_once",
     # What stands on the floors.
     "tf1": """
-    _axes _layer _collections
+    _axes _nests _layer _collections
     nn._windows nn._convolutions nn._pools nn._normalization nn._activations nn._cross_entropy nn._embedding
     rnn._state rnn._cells rnn._wrappers rnn._run rnn.__init__ nn.rnn_cell nn.__init__
     layers._dense layers._convolutions layers._pools layers._normalization layers.__init__

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tests.releases.limits import beyond_torch_before
 from tests.tf1.judge import Theirs, array_of, same_distribution, same_model
-from torchscope import ArgumentTypeError, ArgumentValueError, ScopedModule, get_variable
+from torchscope import ArgumentTypeError, ArgumentValueError, ScopedModule, get_variable, tf1
 from torchscope.tf1 import slim
 
 IMAGE = [2, 7, 6, 3]
@@ -194,19 +194,13 @@ def end_points(tf: Any, x: Any) -> Any:
 def test_outputs_are_collected_by_slims_names() -> None:
     tf = Theirs()
     x = torch.ones(IMAGE)
-    ends: dict[str, Tensor] = ScopedModule(lambda x: end_points(tf_ours(), x), layout="tf")(x)
+    ends: dict[str, Tensor] = ScopedModule(lambda x: end_points(tf1, x), layout="tf")(x)
     with tf.Graph().as_default():
         utils = importlib.import_module("tf_slim.layers.utils")
         end_points(tf, tf.ones(IMAGE))
         expected = utils.convert_collection_to_dict("ends")
         assert list(ends) == list(expected) == ["net/conv1", "net/pool1", "net/Conv"]
         assert [list(each.shape) for each in ends.values()] == [each.shape.as_list() for each in expected.values()]
-
-
-def tf_ours() -> Any:
-    from torchscope import tf1
-
-    return tf1
 
 
 def test_variables_are_found_by_slims_names() -> None:
@@ -236,7 +230,7 @@ def test_variables_are_found_by_slims_names() -> None:
     tf = Theirs()
     with tf.Graph().as_default():
         expected = forward(tf, tf.ones(IMAGE))
-    found = ScopedModule(lambda x: forward(tf_ours(), x), layout="tf")(torch.ones(IMAGE))
+    found = ScopedModule(lambda x: forward(tf1, x), layout="tf")(torch.ones(IMAGE))
     assert found == expected
 
 
@@ -360,7 +354,7 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
 
 
 def named(value: Tensor) -> Any:
-    tf_ours().add_to_collection("ends", value)
+    tf1.add_to_collection("ends", value)
     return slim.utils.convert_collection_to_dict("ends")
 
 
@@ -375,7 +369,7 @@ def test_what_is_wrong_is_refused_with_the_reason(case: str) -> None:
 def test_a_network_of_slim_compiles_whole_and_moves_its_averages(training: bool) -> None:
     def forward(x: Tensor) -> Tensor:
         with slim.arg_scope([slim.batch_norm], is_training=training):
-            return residual(tf_ours(), x) * get_variable("scale", [2])
+            return residual(tf1, x) * get_variable("scale", [2])
 
     torch.manual_seed(0)
     x = torch.randn(IMAGE)
@@ -394,7 +388,7 @@ def test_collected_outputs_and_losses_are_there_in_a_compiled_model() -> None:
     def forward(x: Tensor) -> tuple[Tensor, list[str]]:
         y = slim.fully_connected(x, 4, weights_regularizer=slim.l2_regularizer(0.5), outputs_collections="ends")
         ends = slim.utils.convert_collection_to_dict("ends")
-        return y + sum(tf_ours().get_collection("regularization_losses")), list(ends)
+        return y + sum(tf1.get_collection("regularization_losses")), list(ends)
 
     x = torch.ones(2, 3)
     model = ScopedModule(forward, layout="tf", seed=0).build(x)
@@ -422,7 +416,7 @@ def test_a_regularizer_is_applied_to_a_list_and_collected() -> None:
     def forward(x: Tensor) -> Any:
         slim.fully_connected(x, 2, variables_collections={"weights": ["weights"]})
         total = slim.apply_regularization(slim.l2_regularizer(0.5))
-        return total, tf_ours().get_collection("regularization_losses")
+        return total, tf1.get_collection("regularization_losses")
 
     total, losses = ScopedModule(forward, layout="tf", seed=0)(torch.ones(1, 3))
     assert len(losses) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from .._names import paths
 from ..errors import ArgumentValueError, NotBuiltError, VariableNotFoundError
 from .identity import in_modules, leaves, path_of, refuse_computed
-from .spec import GLOBAL_VARIABLES, LOCAL_VARIABLES, REGULARIZATION_LOSSES, TRAINABLE_VARIABLES
+from .spec import GLOBAL_VARIABLES, LOCAL_VARIABLES, REGULARIZATION_LOSSES, TRAINABLE_VARIABLES, VariableSpec
 from .store import Collected, VariableStore
 
 
@@ -72,9 +72,14 @@ def tag(store: VariableStore, name: str, value: object) -> Callable[[], None] | 
 def regularization_losses(store: VariableStore, scope: str) -> list[Tensor]:
     """One loss per regularized variable, computed from today's values."""
     _refuse_undeclared(store, "regularizers")
+    return losses_of(store.select(scope))
+
+
+def losses_of(declared: Iterable[tuple[VariableSpec, Tensor]]) -> list[Tensor]:
+    """One loss per regularized variable of these."""
     losses: list[Tensor] = []
     regularized: set[int] = set()
-    for spec, variable in store.select(scope):
+    for spec, variable in declared:
         if spec.regularizer is None or id(variable) in regularized:
             continue
         loss = spec.regularizer(variable)

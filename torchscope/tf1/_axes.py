@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from torch import Tensor
 
 from ..errors import ArgumentTypeError, ArgumentValueError
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 Axes = int | Sequence[int] | Tensor | None
 
@@ -40,7 +44,7 @@ def axis_of(name: str, given: int, rank: int) -> int:
     return axes_of(name, given.__index__(), rank)[0]
 
 
-def either(name: str, given: object, other_name: str, other: object, default: object) -> object:
+def either(name: str, given: T | None, other_name: str, other: T | None, default: D) -> T | D:
     """The value of an argument that has an old and a new name.
 
     Raises:
@@ -48,7 +52,8 @@ def either(name: str, given: object, other_name: str, other: object, default: ob
     """
     if given is not None and other is not None:
         raise ArgumentValueError.of(name, given, f"It is the same as {other_name}={other!r}: give one of them.")
-    return default if given is None and other is None else other if given is None else given
+    found = other if given is None else given
+    return default if found is None else found
 
 
 def not_yet(function: str, **arguments: object) -> None:

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from .._modules.scoped_module import current_module
 from .._scopes.scope import get_variable_scope
+from .._variables.collections import losses_of
 from .._variables.spec import GLOBAL_VARIABLES, LOCAL_VARIABLES, REGULARIZATION_LOSSES, TRAINABLE_VARIABLES
 from ..errors import ArgumentTypeError, VariableNotFoundError
-from ._layer import MODEL_VARIABLES
+from ._layer import MODEL_VARIABLES, names_of
 
 
 class GraphKeys:
@@ -68,9 +69,7 @@ def get_collection(key: str, scope: str | None = None) -> list[Any]:
     begins = re.compile(scope).match
     found: list[Any] = []
     if key == REGULARIZATION_LOSSES:
-        regularized = [each for each in module.specs.values() if each.regularizer is not None and begins(each.path)]
-        losses = [each.regularizer(module.variables[each.path]) for each in regularized if each.regularizer]
-        found += [loss for loss in losses if loss is not None]
+        found += losses_of(each for each in module.variables.select() if begins(each[0].path))
     else:
         found += [each for each in module.get_collection(key) if _named(each, begins)]
     collected = get_variable_scope()._call.collected or {}
@@ -95,7 +94,7 @@ def add_to_collection(name: str, value: object) -> None:
 
 def add_to_collections(names: str | Iterable[str] | None, value: object) -> None:
     """Add a value to several collections (``tf.add_to_collections``)."""
-    for name in [names] if isinstance(names, str) else names or ():
+    for name in names_of(names):
         add_to_collection(name, value)
 
 

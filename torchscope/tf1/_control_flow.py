@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentTypeError, ArgumentValueError
+from ._nests import like
 
 R = TypeVar("R")
 Nested = Any  # a tensor or a number, or a tuple or list of these
@@ -185,7 +186,7 @@ def _rows(elems: Nested) -> list[Nested]:
     if isinstance(elems, dict):
         rows = zip(*(_rows(each) for each in elems.values()), strict=True)
         return [dict(zip(elems, row, strict=True)) for row in rows]
-    return [_like(elems, row) for row in zip(*(_rows(each) for each in elems), strict=True)]
+    return [like(elems, row) for row in zip(*(_rows(each) for each in elems), strict=True)]
 
 
 def _stacked(results: list[Nested], *, reverse: bool = False) -> Nested:
@@ -196,14 +197,9 @@ def _stacked(results: list[Nested], *, reverse: bool = False) -> Nested:
     if isinstance(first, dict):
         return {key: _stacked([each[key] for each in results], reverse=reverse) for key in first}
     if isinstance(first, (tuple, list)):
-        return _like(first, [_stacked(list(each), reverse=reverse) for each in zip(*results, strict=True)])
+        return like(first, [_stacked(list(each), reverse=reverse) for each in zip(*results, strict=True)])
     each = [torch.as_tensor(result) for result in results]
     return torch.stack(each[::-1] if reverse else each)
-
-
-def _like(kind: Nested, parts: Iterable[Nested]) -> Nested:
-    """Parts as a tuple, a list or a named tuple, as another one is."""
-    return type(kind)(*parts) if hasattr(kind, "_fields") else type(kind)(parts)
 
 
 def _folded(

@@ -42,6 +42,12 @@ def names_of(collections: str | Iterable[str] | None) -> list[str]:
     return [] if collections is None else [collections] if isinstance(collections, str) else list(collections)
 
 
+def get_variable_collections(variables_collections: Collections, name: str) -> list[str]:
+    """``slim.utils.get_variable_collections``: those of one kind of variable, as a list."""
+    own = variables_collections
+    return names_of(own.get(name) if isinstance(own, Mapping) else own)
+
+
 @dataclass(slots=True)
 class Making:
     """How a layer makes its variables: ``tf.layers`` by these names, ``tf.contrib.layers`` by others.
@@ -91,10 +97,9 @@ class Making:
 
     def _of(self, name: str) -> list[str]:
         """The collections of a variable."""
-        own = self.collections
         kind = {"depthwise_weights": "weights", "pointwise_weights": "weights"}.get(name, name)
-        more = own.get(kind) if isinstance(own, Mapping) else own
-        return list(dict.fromkeys([GLOBAL_VARIABLES, *([MODEL_VARIABLES] if self.model else []), *names_of(more)]))
+        more = get_variable_collections(self.collections, kind)
+        return list(dict.fromkeys([GLOBAL_VARIABLES, *([MODEL_VARIABLES] if self.model else []), *more]))
 
 
 def in_tensorflows_axes(initializer: Initializer, dtype: torch.dtype | None) -> Initializer:
@@ -129,8 +134,9 @@ def training_of(name: str, training: object) -> bool:
     raise ArgumentTypeError.of(name, training, "Give True or False, current_module().training for example.")
 
 
-def regularized(outputs: Tensor, regularizer: Regularizer | None) -> Tensor:
-    """The outputs, whose loss is put into the collection of regularization losses, divided by the size of the batch."""
+def activated(outputs: Tensor, activation: Activation, regularizer: Regularizer | None) -> Tensor:
+    """The outputs of a layer, activated; their loss, divided by the size of the batch, is put into its collection."""
+    outputs = outputs if activation is None else activation(outputs)
     if regularizer is not None:
         loss = regularizer(outputs)
         if loss is not None:
@@ -238,14 +244,18 @@ def as_function(layer: type[Layer]) -> Callable[[Callable[[], None]], Callable[.
 
         own = inspect.signature(layer)
         first = inspect.Parameter("inputs", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation="Tensor")
-        function.__signature__ = own.replace(  # type: ignore[attr-defined]
-            parameters=[first, *own.parameters.values()], return_annotation="Tensor"
-        )
-        for attribute in ("__doc__", "__module__", "__name__", "__qualname__"):
-            setattr(function, attribute, getattr(described, attribute))
+        parameters = [first, *own.parameters.values()]
+        show_as(function, described, own.replace(parameters=parameters, return_annotation="Tensor"))
         return function
 
     return decorate
+
+
+def show_as(function: Callable[..., Tensor], described: Callable[[], None], signature: inspect.Signature) -> None:
+    """Give a function that was made the name and docstring of another one, and a signature."""
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    for attribute in ("__doc__", "__module__", "__name__", "__qualname__"):
+        setattr(function, attribute, getattr(described, attribute))
 
 
 def _snake_case(name: str) -> str:

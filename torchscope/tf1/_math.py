@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from ..errors import ArgumentValueError
 from ._axes import Axes, axes_of, axis_of, either
-
-Number = int | float
-_SMALL = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-
-
-def _kept(keepdims: bool | None, keep_dims: bool | None) -> bool:
-    return bool(either("keepdims", keepdims, "keep_dims", keep_dims, False))
 
 
 def reduce_mean(
@@ -36,19 +31,17 @@ def reduce_mean(
     """
     given = either("axis", axis, "reduction_indices", reduction_indices, None)
     over = axes_of("axis", given, input_tensor.dim())  # type: ignore[arg-type]
-    keep = _kept(keepdims, keep_dims)
+    keep = bool(either("keepdims", keepdims, "keep_dims", keep_dims, False))
     if not over:
         return input_tensor
     if input_tensor.is_floating_point() or input_tensor.is_complex():
         return input_tensor.mean(over, keepdim=keep)
     total = input_tensor.sum(over, keepdim=keep, dtype=torch.int64)
-    count = 1
-    for each in over:
-        count *= input_tensor.shape[each]
+    count = math.prod(input_tensor.shape[each] for each in over)
     return torch.div(total, count, rounding_mode="trunc").to(input_tensor.dtype)
 
 
-def div(x: Tensor, y: Tensor | Number, name: str | None = None) -> Tensor:
+def div(x: Tensor, y: Tensor | float, name: str | None = None) -> Tensor:
     """``tf.div``: as Python 2 divides: integers to the integer below. ``x / y`` gives floats in torch.
 
     >>> div(torch.tensor([7, -7]), 2)
@@ -70,7 +63,7 @@ def argmax(
     >>> argmax(torch.tensor([1.0, 3.0, 3.0]))
     tensor(1)
     """
-    where = axis_of("axis", int(either("axis", axis, "dimension", dimension, 0)), input.dim())  # type: ignore[call-overload]
+    where = axis_of("axis", int(either("axis", axis, "dimension", dimension, 0)), input.dim())
     known = input.nan_to_num(float("-inf"), float("inf"), float("-inf")) if input.is_floating_point() else input
     return _first(known == known.amax(where, keepdim=True), where, output_type)
 
@@ -87,7 +80,7 @@ def argmin(
     >>> argmin(torch.tensor([1.0, 1.0, 3.0]))
     tensor(0)
     """
-    where = axis_of("axis", int(either("axis", axis, "dimension", dimension, 0)), input.dim())  # type: ignore[call-overload]
+    where = axis_of("axis", int(either("axis", axis, "dimension", dimension, 0)), input.dim())
     known = input.nan_to_num(float("inf"), float("inf"), float("-inf")) if input.is_floating_point() else input
     return _first(known == known.amin(where, keepdim=True), where, output_type)
 

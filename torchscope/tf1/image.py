@@ -35,16 +35,23 @@ class ResizeMethod:
     AREA = 3
 
 
+def _new_sizes(
+    images: Tensor, size: Sequence[int] | Tensor, align_corners: bool, half_pixel_centers: bool
+) -> tuple[int, int]:
+    """Check what a batch of images is resized by."""
+    if align_corners and half_pixel_centers:
+        raise ArgumentValueError.of("half_pixel_centers", True, "With align_corners=True it has no meaning.")
+    sizes = _sizes(size)
+    if images.dim() != 4:
+        raise ArgumentValueError.of("the shape of the images", tuple(images.shape), "Give 4 axes, NHWC.")
+    return sizes
+
+
 def _sizes(size: Sequence[int] | Tensor) -> tuple[int, int]:
     each = [int(n) for n in size]
     if len(each) != 2 or min(each) < 1:
         raise ArgumentValueError.of("size", each, "Give [new_height, new_width], both positive.")
     return each[0], each[1]
-
-
-def _refuse_both(align_corners: bool, half_pixel_centers: bool) -> None:
-    if align_corners and half_pixel_centers:
-        raise ArgumentValueError.of("half_pixel_centers", True, "With align_corners=True it has no meaning.")
 
 
 def _sources(new: int, old: int, *, align_corners: bool, half_pixel_centers: bool, like: Tensor) -> Tensor:
@@ -79,11 +86,8 @@ def resize_bilinear(
     Returns:
         [batch, new_height, new_width, channels], ``float32``, or ``float64`` of that.
     """
-    _refuse_both(align_corners, half_pixel_centers)
-    height, width = _sizes(size)
-    if images.dim() != 4:
-        raise ArgumentValueError.of("the shape of the images", tuple(images.shape), "Give 4 axes, NHWC.")
-    x = images if images.is_floating_point() and images.dtype == torch.float64 else images.float()
+    height, width = _new_sizes(images, size, align_corners, half_pixel_centers)
+    x = images if images.dtype == torch.float64 else images.float()
     for axis, new in ((1, height), (2, width)):
         old = x.shape[axis]
         source = _sources(new, old, align_corners=align_corners, half_pixel_centers=half_pixel_centers, like=x)
@@ -115,10 +119,7 @@ def resize_nearest_neighbor(
     Returns:
         [batch, new_height, new_width, channels], of the dtype of the images.
     """
-    _refuse_both(align_corners, half_pixel_centers)
-    height, width = _sizes(size)
-    if images.dim() != 4:
-        raise ArgumentValueError.of("the shape of the images", tuple(images.shape), "Give 4 axes, NHWC.")
+    height, width = _new_sizes(images, size, align_corners, half_pixel_centers)
     for axis, new in ((1, height), (2, width)):
         old = images.shape[axis]
         at = torch.arange(new, device=images.device, dtype=torch.float32)

@@ -255,8 +255,7 @@ def sigmoid_cross_entropy(
     >>> sigmoid_cross_entropy(torch.ones(2), torch.zeros(2))
     tensor(0.6931)
     """
-    multi_class_labels, logits = _wide(multi_class_labels, logits)
-    labels = multi_class_labels
+    labels, logits = _wide(multi_class_labels, logits)
     labels = labels * (1 - label_smoothing) + 0.5 * label_smoothing if label_smoothing > 0 else labels
     each = sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
     return compute_weighted_loss(each, weights, scope, loss_collection, reduction)
@@ -276,8 +275,7 @@ def softmax_cross_entropy(
     >>> softmax_cross_entropy(torch.tensor([[0.0, 1.0]]), torch.zeros(1, 2))
     tensor(0.6931)
     """
-    onehot_labels, logits = _wide(onehot_labels, logits)
-    labels = onehot_labels
+    labels, logits = _wide(onehot_labels, logits)
     if label_smoothing > 0:
         labels = labels * (1 - label_smoothing) + label_smoothing / labels.shape[1]
     each = softmax_cross_entropy_with_logits_v2(labels.detach(), logits)

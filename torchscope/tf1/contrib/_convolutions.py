@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from typing import ParamSpec
+
 import torch
 from torch import Tensor
 from torch.nn.init import zeros_
@@ -11,15 +15,34 @@ from ..._scopes.variable_scope import variable_scope
 from ..._variables.reuse import Reuse
 from ..._variables.spec import Initializer, Regularizer
 from ...errors import ArgumentValueError
-from .._layer import Activation, Collections, dtype_of
+from .._layer import Activation, Collections, dtype_of, show_as
 from ..layers._convolutions import Window, convolve, separate, transpose, with_bias
 from ..nn._convolutions import depthwise_conv2d
 from ..nn._windows import Sizes
 from ._arg_scope import add_arg_scope
-from ._layers import XAVIER, Normalizer, Params, finished, making_of, order_of
+from ._layers import XAVIER, Normalizer, Params, bias_of, finished, making_of, order_of
+
+P = ParamSpec("P")
 
 
-@add_arg_scope
+def _with(function: Callable[P, Tensor], **fixed: object) -> Callable[[Callable[[], None]], Callable[P, Tensor]]:
+    """A function with some arguments fixed, named and described by what is decorated.
+
+    Defaults that ``arg_scope`` has for the function itself are not for what is made of it.
+    """
+
+    def decorate(described: Callable[[], None]) -> Callable[P, Tensor]:
+        def of_fixed(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+            return function(*args, **kwargs, **fixed)  # type: ignore[arg-type]  # each of its own type
+
+        own = inspect.signature(function)
+        shown = [each for each in own.parameters.values() if each.name not in fixed]
+        show_as(of_fixed, described, own.replace(parameters=shown))
+        return add_arg_scope(of_fixed)
+
+    return decorate
+
+
 def convolution(
     inputs: Tensor,
     num_outputs: int,
@@ -60,52 +83,6 @@ def convolution(
     Raises:
         ArgumentValueError: shapes, sizes or names that TensorFlow refuses.
     """
-    return _convolved(
-        inputs,
-        num_outputs,
-        kernel_size,
-        stride,
-        padding,
-        data_format,
-        rate,
-        activation_fn,
-        normalizer_fn,
-        normalizer_params,
-        weights_initializer,
-        weights_regularizer,
-        biases_initializer,
-        biases_regularizer,
-        reuse,
-        variables_collections,
-        outputs_collections,
-        trainable,
-        scope,
-        conv_dims,
-    )
-
-
-def _convolved(
-    inputs: Tensor,
-    num_outputs: int,
-    kernel_size: Sizes,
-    stride: Sizes,
-    padding: str,
-    data_format: str | None,
-    rate: Sizes,
-    activation_fn: Activation,
-    normalizer_fn: Normalizer,
-    normalizer_params: Params,
-    weights_initializer: Initializer,
-    weights_regularizer: Regularizer | None,
-    biases_initializer: Initializer,
-    biases_regularizer: Regularizer | None,
-    reuse: Reuse | None,
-    variables_collections: Collections,
-    outputs_collections: str | list[str] | None,
-    trainable: bool,
-    scope: str | VariableScope | None,
-    conv_dims: int | None,
-) -> Tensor:
     rank = inputs.dim() - 2
     if rank not in (1, 2, 3) or conv_dims not in (None, rank):
         mend = f"Give {'3 to 5' if conv_dims is None else conv_dims + 2} axes."
@@ -114,119 +91,38 @@ def _convolved(
     with variable_scope(scope, "Conv", reuse=reuse):
         making = making_of(trainable, variables_collections)
         outputs = convolve(making, inputs, num_outputs, window, (weights_initializer, weights_regularizer, None))
-        if not normalizer_fn and biases_initializer is not None:
-            outputs = with_bias(making, outputs, window, (biases_initializer, biases_regularizer, None))
+        bias = bias_of(normalizer_fn, biases_initializer, biases_regularizer)
+        outputs = with_bias(making, outputs, window, bias)
         return finished(outputs, normalizer_fn, normalizer_params, activation_fn, outputs_collections)
 
 
-@add_arg_scope
-def convolution1d(
-    inputs: Tensor,
-    num_outputs: int,
-    kernel_size: Sizes,
-    stride: Sizes = 1,
-    padding: str = "SAME",
-    data_format: str | None = None,
-    rate: Sizes = 1,
-    activation_fn: Activation = torch.relu,
-    normalizer_fn: Normalizer = None,
-    normalizer_params: Params = None,
-    weights_initializer: Initializer = XAVIER,
-    weights_regularizer: Regularizer | None = None,
-    biases_initializer: Initializer = zeros_,
-    biases_regularizer: Regularizer | None = None,
-    reuse: Reuse | None = None,
-    variables_collections: Collections = None,
-    outputs_collections: str | list[str] | None = None,
-    trainable: bool = True,
-    scope: str | VariableScope | None = None,
-) -> Tensor:
+@_with(convolution, conv_dims=1)
+def convolution1d() -> None:
     """``tf.contrib.layers.conv1d``: :func:`convolution` of [batch, width, in]."""
-    return _convolved(
-        inputs,
-        num_outputs,
-        kernel_size,
-        stride,
-        padding,
-        data_format,
-        rate,
-        activation_fn,
-        normalizer_fn,
-        normalizer_params,
-        weights_initializer,
-        weights_regularizer,
-        biases_initializer,
-        biases_regularizer,
-        reuse,
-        variables_collections,
-        outputs_collections,
-        trainable,
-        scope,
-        1,
-    )
 
 
-@add_arg_scope
-def convolution2d(
-    inputs: Tensor,
-    num_outputs: int,
-    kernel_size: Sizes,
-    stride: Sizes = 1,
-    padding: str = "SAME",
-    data_format: str | None = None,
-    rate: Sizes = 1,
-    activation_fn: Activation = torch.relu,
-    normalizer_fn: Normalizer = None,
-    normalizer_params: Params = None,
-    weights_initializer: Initializer = XAVIER,
-    weights_regularizer: Regularizer | None = None,
-    biases_initializer: Initializer = zeros_,
-    biases_regularizer: Regularizer | None = None,
-    reuse: Reuse | None = None,
-    variables_collections: Collections = None,
-    outputs_collections: str | list[str] | None = None,
-    trainable: bool = True,
-    scope: str | VariableScope | None = None,
-) -> Tensor:
+@_with(convolution, conv_dims=2)
+def convolution2d() -> None:
     """``tf.contrib.layers.conv2d``, ``slim.conv2d``: :func:`convolution` of [batch, height, width, in].
 
     >>> from torchscope import ScopedModule
     >>> ScopedModule(lambda x: conv2d(x, 8, 3, stride=2), layout="tf")(torch.ones(1, 5, 5, 2)).shape
     torch.Size([1, 3, 3, 8])
     """
-    return _convolved(
-        inputs,
-        num_outputs,
-        kernel_size,
-        stride,
-        padding,
-        data_format,
-        rate,
-        activation_fn,
-        normalizer_fn,
-        normalizer_params,
-        weights_initializer,
-        weights_regularizer,
-        biases_initializer,
-        biases_regularizer,
-        reuse,
-        variables_collections,
-        outputs_collections,
-        trainable,
-        scope,
-        2,
-    )
 
 
-@add_arg_scope
-def convolution3d(
+@_with(convolution, conv_dims=3)
+def convolution3d() -> None:
+    """``tf.contrib.layers.conv3d``: :func:`convolution` of [batch, depth, height, width, in]."""
+
+
+def _transposed(
     inputs: Tensor,
     num_outputs: int,
     kernel_size: Sizes,
     stride: Sizes = 1,
     padding: str = "SAME",
     data_format: str | None = None,
-    rate: Sizes = 1,
     activation_fn: Activation = torch.relu,
     normalizer_fn: Normalizer = None,
     normalizer_params: Params = None,
@@ -239,53 +135,22 @@ def convolution3d(
     outputs_collections: str | list[str] | None = None,
     trainable: bool = True,
     scope: str | VariableScope | None = None,
+    *,
+    rank: int = 2,
+    base_name: str = "Conv2d_transpose",
 ) -> Tensor:
-    """``tf.contrib.layers.conv3d``: :func:`convolution` of [batch, depth, height, width, in]."""
-    return _convolved(
-        inputs,
-        num_outputs,
-        kernel_size,
-        stride,
-        padding,
-        data_format,
-        rate,
-        activation_fn,
-        normalizer_fn,
-        normalizer_params,
-        weights_initializer,
-        weights_regularizer,
-        biases_initializer,
-        biases_regularizer,
-        reuse,
-        variables_collections,
-        outputs_collections,
-        trainable,
-        scope,
-        3,
-    )
+    """A transposed convolution of an image of this many axes."""
+    window = Window.of(rank, kernel_size, stride, padding, order_of(data_format))
+    with variable_scope(scope, base_name, reuse=reuse):
+        making = making_of(trainable, variables_collections)
+        outputs = transpose(making, inputs, num_outputs, window, (weights_initializer, weights_regularizer, None))
+        bias = bias_of(normalizer_fn, biases_initializer, biases_regularizer)
+        outputs = with_bias(making, outputs, window, bias)
+        return finished(outputs, normalizer_fn, normalizer_params, activation_fn, outputs_collections)
 
 
-@add_arg_scope
-def convolution2d_transpose(
-    inputs: Tensor,
-    num_outputs: int,
-    kernel_size: Sizes,
-    stride: Sizes = 1,
-    padding: str = "SAME",
-    data_format: str = "NHWC",
-    activation_fn: Activation = torch.relu,
-    normalizer_fn: Normalizer = None,
-    normalizer_params: Params = None,
-    weights_initializer: Initializer = XAVIER,
-    weights_regularizer: Regularizer | None = None,
-    biases_initializer: Initializer = zeros_,
-    biases_regularizer: Regularizer | None = None,
-    reuse: Reuse | None = None,
-    variables_collections: Collections = None,
-    outputs_collections: str | list[str] | None = None,
-    trainable: bool = True,
-    scope: str | VariableScope | None = None,
-) -> Tensor:
+@_with(_transposed, rank=2, base_name="Conv2d_transpose")
+def convolution2d_transpose() -> None:
     """``tf.contrib.layers.conv2d_transpose``: a transposed convolution, its weights [height, width, out, in].
 
     With ``"SAME"`` the image becomes ``stride`` times as large. The default scope is ``"Conv2d_transpose"``; otherwise
@@ -295,105 +160,11 @@ def convolution2d_transpose(
     >>> ScopedModule(lambda x: conv2d_transpose(x, 8, 3, stride=2), layout="tf")(torch.ones(1, 3, 3, 2)).shape
     torch.Size([1, 6, 6, 8])
     """
-    return _transposed(
-        2,
-        "Conv2d_transpose",
-        inputs,
-        num_outputs,
-        kernel_size,
-        stride,
-        padding,
-        data_format,
-        activation_fn,
-        normalizer_fn,
-        normalizer_params,
-        weights_initializer,
-        weights_regularizer,
-        biases_initializer,
-        biases_regularizer,
-        reuse,
-        variables_collections,
-        outputs_collections,
-        trainable,
-        scope,
-    )
 
 
-@add_arg_scope
-def convolution3d_transpose(
-    inputs: Tensor,
-    num_outputs: int,
-    kernel_size: Sizes,
-    stride: Sizes = 1,
-    padding: str = "SAME",
-    data_format: str = "NDHWC",
-    activation_fn: Activation = torch.relu,
-    normalizer_fn: Normalizer = None,
-    normalizer_params: Params = None,
-    weights_initializer: Initializer = XAVIER,
-    weights_regularizer: Regularizer | None = None,
-    biases_initializer: Initializer = zeros_,
-    biases_regularizer: Regularizer | None = None,
-    reuse: Reuse | None = None,
-    variables_collections: Collections = None,
-    outputs_collections: str | list[str] | None = None,
-    trainable: bool = True,
-    scope: str | VariableScope | None = None,
-) -> Tensor:
+@_with(_transposed, rank=3, base_name="Conv3d_transpose")
+def convolution3d_transpose() -> None:
     """``tf.contrib.layers.conv3d_transpose``: as :func:`conv2d_transpose`, of [batch, depth, height, width, in]."""
-    return _transposed(
-        3,
-        "Conv3d_transpose",
-        inputs,
-        num_outputs,
-        kernel_size,
-        stride,
-        padding,
-        data_format,
-        activation_fn,
-        normalizer_fn,
-        normalizer_params,
-        weights_initializer,
-        weights_regularizer,
-        biases_initializer,
-        biases_regularizer,
-        reuse,
-        variables_collections,
-        outputs_collections,
-        trainable,
-        scope,
-    )
-
-
-def _transposed(
-    rank: int,
-    base_name: str,
-    inputs: Tensor,
-    num_outputs: int,
-    kernel_size: Sizes,
-    stride: Sizes,
-    padding: str,
-    data_format: str,
-    activation_fn: Activation,
-    normalizer_fn: Normalizer,
-    normalizer_params: Params,
-    weights_initializer: Initializer,
-    weights_regularizer: Regularizer | None,
-    biases_initializer: Initializer,
-    biases_regularizer: Regularizer | None,
-    reuse: Reuse | None,
-    variables_collections: Collections,
-    outputs_collections: str | list[str] | None,
-    trainable: bool,
-    scope: str | VariableScope | None,
-) -> Tensor:
-    window = Window.of(rank, kernel_size, stride, padding, order_of(data_format))
-    with variable_scope(scope, base_name, reuse=reuse):
-        making = making_of(trainable, variables_collections)
-        outputs = transpose(making, inputs, num_outputs, window, (weights_initializer, weights_regularizer, None))
-        if not normalizer_fn and biases_initializer is not None:
-            outputs = with_bias(making, outputs, window, (biases_initializer, biases_regularizer, None))
-        return finished(outputs, normalizer_fn, normalizer_params, activation_fn, outputs_collections)
 
 
 @add_arg_scope
@@ -448,11 +219,12 @@ def separable_convolution2d(
             outputs = depthwise_conv2d(
                 inputs, weights, window.strides, window.padding, window.rates, data_format=window.data_format
             )
-        if not normalizer_fn and biases_initializer is not None:
-            outputs = with_bias(making, outputs, window, (biases_initializer, biases_regularizer, None))
+        bias = bias_of(normalizer_fn, biases_initializer, biases_regularizer)
+        outputs = with_bias(making, outputs, window, bias)
         return finished(outputs, normalizer_fn, normalizer_params, activation_fn, outputs_collections)
 
 
+convolution = add_arg_scope(convolution)
 conv1d, conv2d, conv3d = convolution1d, convolution2d, convolution3d
 conv2d_transpose, conv3d_transpose = convolution2d_transpose, convolution3d_transpose
 separable_conv2d = separable_convolution2d

@@ -50,6 +50,13 @@ def order_of(data_format: str | None) -> str:
     return "channels_first" if data_format is not None and data_format.startswith("NC") else "channels_last"
 
 
+def bias_of(
+    normalizer_fn: Normalizer, initializer: Initializer, regularizer: Regularizer | None
+) -> tuple[Initializer, Regularizer | None, None] | None:
+    """How a layer makes its biases; it has none if it is normalized."""
+    return None if normalizer_fn or initializer is None else (initializer, regularizer, None)
+
+
 def finished(
     outputs: Tensor, normalizer_fn: Normalizer, normalizer_params: Params, activation_fn: Activation, collections: Any
 ) -> Tensor:
@@ -101,7 +108,7 @@ def fully_connected(
         trainable: whether the variables have gradients.
     """
     with variable_scope(scope, "fully_connected", reuse=reuse):
-        bias = None if normalizer_fn or biases_initializer is None else (biases_initializer, biases_regularizer, None)
+        bias = bias_of(normalizer_fn, biases_initializer, biases_regularizer)
         kernel = (weights_initializer, weights_regularizer, None)
         outputs = dense_by(making_of(trainable, variables_collections), inputs, num_outputs, kernel, bias)
         return finished(outputs, normalizer_fn, normalizer_params, activation_fn, outputs_collections)
@@ -126,9 +133,9 @@ def bias_add(
     >>> list(ScopedModule(bias_add).build(torch.ones(1, 2)).variables)
     ['BiasAdd/biases']
     """
-    order_of(data_format)
+    axis = 1 if order_of(data_format) == "channels_first" else -1
     with variable_scope(scope, "BiasAdd", reuse=reuse):
-        size = inputs.shape[1 if data_format.startswith("NC") else -1]
+        size = inputs.shape[axis]
         making = making_of(trainable, variables_collections)
         biases = making.weight("bias", [size], dtype_of(inputs), initializer, regularizer)
         return finished(biased(inputs, biases, data_format), None, None, activation_fn, outputs_collections)

@@ -47,13 +47,8 @@ def max_pool2d(
     >>> max_pool2d(torch.ones(1, 6, 6, 2), 3).shape
     torch.Size([1, 2, 2, 2])
     """
-    order = order_of(data_format)
-    return _named(
-        scope,
-        "MaxPool2D",
-        outputs_collections,
-        lambda: pooled("MAX", 2, inputs, kernel_size, stride, padding, order),
-    )
+    pool = functools.partial(pooled, "MAX", 2, inputs, kernel_size, stride, padding, order_of(data_format))
+    return _named(scope, "MaxPool2D", outputs_collections, pool)
 
 
 @add_arg_scope
@@ -71,13 +66,8 @@ def avg_pool2d(
     >>> avg_pool2d(torch.ones(1, 6, 6, 2), 3).shape
     torch.Size([1, 2, 2, 2])
     """
-    order = order_of(data_format)
-    return _named(
-        scope,
-        "AvgPool2D",
-        outputs_collections,
-        lambda: pooled("AVG", 2, inputs, kernel_size, stride, padding, order),
-    )
+    pool = functools.partial(pooled, "AVG", 2, inputs, kernel_size, stride, padding, order_of(data_format))
+    return _named(scope, "AvgPool2D", outputs_collections, pool)
 
 
 @add_arg_scope
@@ -91,13 +81,8 @@ def max_pool3d(
     scope: str | None = None,
 ) -> Tensor:
     """``tf.contrib.layers.max_pool3d``: as :func:`max_pool2d`, in three dimensions."""
-    order = order_of(data_format)
-    return _named(
-        scope,
-        "MaxPool3D",
-        outputs_collections,
-        lambda: pooled("MAX", 3, inputs, kernel_size, stride, padding, order),
-    )
+    pool = functools.partial(pooled, "MAX", 3, inputs, kernel_size, stride, padding, order_of(data_format))
+    return _named(scope, "MaxPool3D", outputs_collections, pool)
 
 
 @add_arg_scope
@@ -111,13 +96,8 @@ def avg_pool3d(
     scope: str | None = None,
 ) -> Tensor:
     """``tf.contrib.layers.avg_pool3d``: as :func:`avg_pool2d`, in three dimensions."""
-    order = order_of(data_format)
-    return _named(
-        scope,
-        "AvgPool3D",
-        outputs_collections,
-        lambda: pooled("AVG", 3, inputs, kernel_size, stride, padding, order),
-    )
+    pool = functools.partial(pooled, "AVG", 3, inputs, kernel_size, stride, padding, order_of(data_format))
+    return _named(scope, "AvgPool3D", outputs_collections, pool)
 
 
 @add_arg_scope

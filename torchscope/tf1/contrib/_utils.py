@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -12,7 +12,7 @@ from ..._modules.scoped_module import current_module
 from ..._scopes.scope import get_variable_scope
 from ...errors import ArgumentValueError, VariableNotFoundError
 from .._collections import add_to_collections
-from .._layer import Collections, names_of
+from .._layer import names_of
 
 
 class _Named(NamedTuple):
@@ -68,13 +68,6 @@ def _path(collection: str, tensor: Tensor) -> str:
     except VariableNotFoundError:
         mend = "Something in it has no name: add it by collect_named_outputs."
         raise ArgumentValueError.of("collection", collection, mend) from None
-
-
-def get_variable_collections(variables_collections: Collections, name: str) -> list[str]:
-    """``slim.utils.get_variable_collections``: those of one kind of variable, as a list."""
-    if isinstance(variables_collections, Mapping):
-        return names_of(variables_collections.get(name))
-    return names_of(variables_collections)
 
 
 def last_dimension(shape: Iterable[int], min_rank: int = 1) -> int:

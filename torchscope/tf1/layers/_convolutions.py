@@ -11,7 +11,7 @@ from ..._scopes.scope import VariableScope
 from ..._variables.reuse import Reuse
 from ..._variables.spec import Constraint, Initializer, Regularizer
 from ...errors import ArgumentValueError
-from .._layer import Activation, Layer, Making, as_function, dtype_of, positive, regularized
+from .._layer import Activation, Layer, Making, activated, as_function, dtype_of, positive
 from ..nn._activations import bias_add
 from ..nn._convolutions import conv2d_transpose as transposed_2d
 from ..nn._convolutions import conv3d_transpose as transposed_3d
@@ -170,8 +170,7 @@ class _Convolution(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         """An image to an image of ``filters`` channels."""
         outputs = with_bias(self.making, self._convolved(inputs), self.window, self._bias)
-        outputs = outputs if self.activation is None else self.activation(outputs)
-        return regularized(outputs, self._activity_regularizer)
+        return activated(outputs, self.activation, self._activity_regularizer)
 
     def _convolved(self, inputs: Tensor) -> Tensor:
         return convolve(self.making, inputs, self.filters, self.window, self._kernel)

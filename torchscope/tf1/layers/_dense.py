@@ -12,7 +12,7 @@ from ..._scopes.scope import VariableScope
 from ..._variables.reuse import Reuse
 from ..._variables.spec import Constraint, Initializer, Regularizer
 from ...errors import ArgumentValueError
-from .._layer import Activation, Layer, Making, as_function, dtype_of, positive, regularized, training_of
+from .._layer import Activation, Layer, Making, activated, as_function, dtype_of, positive, training_of
 from ..nn._activations import dropout as kept
 
 
@@ -76,8 +76,7 @@ class Dense(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         """``[*shape, in]`` to ``[*shape, units]``."""
         outputs = dense_by(self.making, inputs, self.units, self._kernel, self._bias)
-        outputs = outputs if self.activation is None else self.activation(outputs)
-        return regularized(outputs, self._activity_regularizer)
+        return activated(outputs, self.activation, self._activity_regularizer)
 
 
 @as_function(Dense)

@@ -47,7 +47,7 @@ def normalized(
     if not moves or not count:
         return y
     updated(averages[0], mean, momentum)
-    updated(averages[1], variance * (count / max(count - 1, 1)) if unbiased else variance, momentum)
+    updated(averages[1], variance if unbiased else variance * ((count - 1) / count), momentum)
     return y
 
 

@@ -180,7 +180,7 @@ def softmax(logits: Tensor, axis: int | None = None, name: str | None = None, di
     >>> softmax(torch.zeros(2))
     tensor([0.5000, 0.5000])
     """
-    return torch.softmax(logits, either("axis", axis, "dim", dim, -1))  # type: ignore[arg-type]
+    return torch.softmax(logits, either("axis", axis, "dim", dim, -1))
 
 
 def log_softmax(logits: Tensor, axis: int | None = None, name: str | None = None, dim: int | None = None) -> Tensor:
@@ -189,4 +189,4 @@ def log_softmax(logits: Tensor, axis: int | None = None, name: str | None = None
     >>> log_softmax(torch.zeros(2)).exp()
     tensor([0.5000, 0.5000])
     """
-    return torch.log_softmax(logits, either("axis", axis, "dim", dim, -1))  # type: ignore[arg-type]
+    return torch.log_softmax(logits, either("axis", axis, "dim", dim, -1))

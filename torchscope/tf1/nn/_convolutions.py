@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ArgumentValueError
-from .._axes import not_yet
+from .._axes import either, not_yet
 from ._windows import FORMATS, Padding, Pads, Sizes, channels_first, from_torch, pads, refuse_too_small, sizes, to_torch
 
 _CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: torch.conv1d, 2: torch.conv2d, 3: torch.conv3d}
@@ -133,7 +133,7 @@ def depthwise_conv2d(
         mend = f"For {x.shape[1]} channels give [height, width, {x.shape[1]}, multiplier]."
         raise ArgumentValueError.of("the shape of the filter", tuple(filter.shape), mend)
     kernel = filter.permute(2, 3, 0, 1).flatten(0, 1).unsqueeze(1)
-    rates = _rates(rate, dilations)
+    rates: Sizes | None = either("rate", rate, "dilations", dilations, None)  # type: ignore[assignment]
     y = _convolved(2, x, kernel, strides, padding, rates, first=first, groups=x.shape[1])
     return from_torch(y, first=first)
 
@@ -157,7 +157,7 @@ def separable_conv2d(
     if pointwise_filter.dim() != 4 or pointwise_filter.shape[:2] != (1, 1):
         mend = "Give [1, 1, in * multiplier, out]."
         raise ArgumentValueError.of("the shape of the pointwise filter", tuple(pointwise_filter.shape), mend)
-    rates = _rates(rate, dilations)
+    rates: Sizes | None = either("rate", rate, "dilations", dilations, None)  # type: ignore[assignment]
     y = depthwise_conv2d(input, depthwise_filter, strides, padding, rates, data_format=data_format)
     return conv2d(y, pointwise_filter, 1, "VALID", data_format=data_format or "NHWC")
 
@@ -247,13 +247,6 @@ def convolution(
     if rank not in FORMATS:
         raise ArgumentValueError.of("the shape of the input", tuple(input.shape), "Give three to five axes.")
     return _convolution(rank, input, filter, 1 if strides is None else strides, padding, data_format, dilation_rate)
-
-
-def _rates(rate: Sizes | None, dilations: Sizes | None) -> Sizes | None:
-    """What is given under either name."""
-    if rate is not None and dilations is not None:
-        raise ArgumentValueError.of("rate", rate, f"It is the same as dilations={dilations!r}: give one of them.")
-    return dilations if rate is None else rate
 
 
 def _convolution(

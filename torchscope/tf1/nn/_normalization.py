@@ -162,8 +162,7 @@ def fused_batch_norm(
         not_yet("fused_batch_norm", exponential_avg_factor=exponential_avg_factor)
     first = channels_first(x, 2, data_format)
     if is_training:
-        y, mean, biased, count = by_own_moments(x, scale, offset, epsilon, axis=1 if first else -1)
-        return y, mean, biased * (count / max(count - 1, 1))
+        return by_own_moments(x, scale, offset, epsilon, axis=1 if first else -1)[:3]
     if mean is None or variance is None:
         raise ArgumentValueError.of("is_training", is_training, "Without training, give mean and variance.")
     return (
@@ -176,7 +175,7 @@ def fused_batch_norm(
 def by_own_moments(
     x: Tensor, scale: Tensor | None, offset: Tensor | None, epsilon: float, *, axis: int
 ) -> tuple[Tensor, Tensor, Tensor, int]:
-    """A tensor normalized by moments over all axes but one; the mean, the biased variance, and of how many elements."""
+    """A tensor normalized by moments over all axes but one; mean, unbiased variance, and of how many elements."""
     image = _as_image(x, axis)
     channels = image.shape[1]
     count = image.numel() // max(channels, 1)
@@ -185,10 +184,9 @@ def by_own_moments(
     mean, variance = (torch.zeros(channels, dtype=dtype, device=x.device) for _ in range(2))
     if count > 1:
         y = F.batch_norm(image, mean, variance, scale, offset, True, 1.0, epsilon)
-        return _as_it_was(y, x, axis), mean, variance * ((count - 1) / count), count
-    mean = (
-        image.detach().flatten().to(dtype) if count else mean
-    )  # of one element torch's function refuses to take moments
+        return _as_it_was(y, x, axis), mean, variance, count
+    # Of one element, or none, torch's function refuses to take moments.
+    mean = image.detach().flatten().to(dtype) if count else mean
     zero = image - image
     y = zero if scale is None else zero * _along(scale, image).to(x.dtype)
     y = y if offset is None else y + _along(offset, image).to(x.dtype)
@@ -268,8 +266,7 @@ def local_response_normalization(
     Raises:
         ArgumentValueError: not four axes.
     """
-    first = channels_first(input, 2, "NHWC")
-    assert not first
+    channels_first(input, 2, "NHWC")
     width = 2 * depth_radius + 1
     squares = F.pad(input.square(), [depth_radius, depth_radius])
     total = torch.stack([squares.narrow(-1, n, input.shape[-1]) for n in range(width)]).sum(0)

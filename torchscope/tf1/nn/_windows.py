@@ -63,16 +63,14 @@ def from_torch(y: Tensor, *, first: bool) -> Tensor:
     return y if first else y.movedim(1, -1)
 
 
-def sizes(
-    name: str, given: Sizes | None, rank: int, *, first: bool, default: int = 1, whole: bool = True
-) -> tuple[int, ...]:
+def sizes(name: str, given: Sizes | None, rank: int, *, first: bool, whole: bool = True) -> tuple[int, ...]:
     """Strides, rates or sizes of windows: one for all axes of the image, one for each, or, where that is taken, one for
     each of the whole tensor.
 
     Raises:
         ArgumentValueError: another number of them, one that is not positive, or batch and channels have others than 1.
     """
-    each = (default,) if given is None else (given,) if isinstance(given, int) else tuple(given)
+    each = (1,) if given is None else (given,) if isinstance(given, int) else tuple(given)
     each = tuple(n.__index__() if hasattr(n, "__index__") and not isinstance(n, bool) else n for n in each)
     if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in each):
         raise ArgumentValueError.of(name, given, "Give positive ints.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ...errors import ArgumentTypeError, ArgumentValueError
+from .._nests import like
 
 State = Tensor | tuple["State", ...] | list["State"]
 Sizes = int | tuple["Sizes", ...] | list["Sizes"] | torch.Size
@@ -33,16 +34,7 @@ def mapped(function: Callable[..., Tensor], state: State, *others: State) -> Sta
         if not isinstance(other, (tuple, list)) or len(other) != len(state):
             raise ArgumentTypeError.of("state", other, f"Give {len(state)} states, as the cell has.")
     each = [mapped(function, *parts) for parts in zip(state, *others, strict=True)]
-    return type(state)(*each) if hasattr(state, "_fields") else type(state)(each)
-
-
-def leaves(state: State) -> Iterator[Tensor]:
-    """The tensors of a state."""
-    if isinstance(state, Tensor):
-        yield state
-    else:
-        for each in state:
-            yield from leaves(each)
+    return like(state, each)
 
 
 def zeros_of(size: Sizes, batch: int, like: Tensor) -> State:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..._scopes.scope import VariableScope
 from .._axes import not_yet
+from .._nests import like
 from ..nn._activations import dropout
 from ._cells import RNNCell
 from ._state import LSTMStateTuple, Sizes, State, mapped
@@ -89,8 +90,7 @@ class DropoutWrapper(_Wrapper):
             return LSTMStateTuple(state.c, dropout(state.h, self._state))
         if isinstance(state, Tensor):
             return dropout(state, self._state)
-        parts = [self._dropped(each) for each in state]
-        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
+        return like(state, [self._dropped(each) for each in state])
 
 
 class ResidualWrapper(_Wrapper):
