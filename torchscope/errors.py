@@ -82,7 +82,7 @@ class NoActiveModuleError(ScopeError, RuntimeError):
     """
 
     @classmethod
-    def of(cls, function: str, *, in_backward: bool = False) -> Self:
+    def of(cls, function: str, *, in_backward: bool = False, open_here: str | None = None) -> Self:
         recompute = (
             "A backward pass is running: if a function is checkpointed, take checkpoint from torchscope.recompute, "
             "which brings the scope along."
@@ -90,6 +90,7 @@ class NoActiveModuleError(ScopeError, RuntimeError):
         return cls._said(
             f"{function} needs a module that owns the variables, and none is active in this thread.",
             recompute if in_backward else "",
+            "" if open_here is None else f"The scope '{open_here}' was opened outside of any call, to be kept for one.",
             "Call it inside the forward of a ScopedModule, inside a method marked @scoped, or inside "
             "`with module.as_default():`. A new thread starts with no active module.",
         )
@@ -475,6 +476,15 @@ class ScopeNestingError(ScopeError, RuntimeError):
             f"as_default() of {owner} was opened by the asyncio task {opened_by}, is open across an await, and was "
             f"found by {found_by}, which shares the thread: each would get the other's variables.",
             "Close the block before every await, and open it again after.",
+        )
+
+    @classmethod
+    def of_outside(cls, owner: str, open_here: str) -> Self:
+        return cls._said(
+            f"The scope '{open_here}' was opened outside of any call and is still open, and a call of {owner} starts "
+            "with an empty scope: its variables would not be below it.",
+            "Close it first, keep it (`with variable_scope(...) as scope`), and open it in the call: "
+            "`with variable_scope(scope):`. Or open it inside `with model.as_default():`.",
         )
 
 

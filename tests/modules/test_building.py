@@ -268,7 +268,7 @@ def test_a_block_that_is_left_wrongly_leaves_nothing_behind(leave: Callable[...,
 
     a, b = Coder().build(), Coder().build()
     leave(a, b)
-    for ask in (get_variable_scope, lambda: get_variable("x", [1]), lambda: variable_scope("s").__enter__()):
+    for ask in (get_variable_scope, lambda: get_variable("x", [1]), lambda: variable_scope(None, "s").__enter__()):
         with pytest.raises(NoActiveModuleError):
             ask()
     assert a.encode() is a() is a.variables["w"]
@@ -334,7 +334,7 @@ def test_a_call_that_another_thread_leaves_while_a_getter_runs_is_over_for_good(
     block.__enter__()
     variable_scope("a", custom_getter=getter).__enter__()
     get_variable("w", [2])
-    for function in (get_variable_scope, lambda: get_variable("w", [2]), variable_scope("b").__enter__):
+    for function in (get_variable_scope, lambda: get_variable("w", [2]), variable_scope(None, "b").__enter__):
         with pytest.raises(NoActiveModuleError):
             function()
     with pytest.raises(NotBuiltError):

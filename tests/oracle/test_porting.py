@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchscope import ScopedModule, checkpoint, get_module
+from torchscope import ScopedModule, checkpoint, get_module, tf1
 from torchscope.checkpoint import load_checkpoint
+from torchscope.checkpoint._roles import role, variable_name
 
 tf = pytest.importorskip("tensorflow")
 v1 = tf.compat.v1
@@ -182,3 +183,94 @@ def test_a_layer_of_torch_takes_the_weights_of_keras(kind: str, tmp_path: Path) 
     before = {name: tensor.clone() for name, tensor in layer.named_parameters()}
     assert load_checkpoint(model, saved, names).complete  # which knows the order of both sides
     assert all(torch.equal(tensor, before[name]) for name, tensor in layer.named_parameters())
+
+
+class Encoder:
+    """Written for either side: the scope is made with the object, its variables where they are used."""
+
+    def __init__(self, lib: Any, name: str) -> None:
+        self.lib = lib
+        with lib.variable_scope(name) as self.scope, lib.variable_scope("inner") as self.inner:
+            pass
+
+    def __call__(self) -> None:
+        for scope in (self.scope, self.inner):
+            with self.lib.variable_scope(scope, reuse=self.lib.AUTO_REUSE):
+                self.lib.get_variable("w", [2])
+
+    def run(self) -> list[str]:
+        with self.lib.variable_scope("elsewhere"):
+            self()
+            self()
+            self.lib.get_variable("w", [2])
+        return [self.scope.name, self.inner.name, self.inner.original_name_scope]
+
+
+def test_scopes_of_constructors_name_variables_as_tensorflow_does() -> None:
+    with tf.Graph().as_default():
+        theirs = Encoder(v1, "a/b")
+        names = (theirs.run(), [v.name for v in v1.global_variables()])
+    ours = Encoder(tf1, "a/b")
+    model = ScopedModule(ours.run)
+    assert (model(), [f"{path}:0" for path in model.variables]) == names
+
+
+def chosen(lib: Any, name: Callable[[Any], str]) -> list[str]:
+    with lib.variable_scope("a"):
+        lib.get_variable("kernel", [2])
+        lib.get_variable("bias", [2])
+    return [name(v) for v in lib.trainable_variables() if "bias:0" not in name(v)]
+
+
+def test_variables_are_chosen_by_the_names_that_they_have_in_tensorflow() -> None:
+    with tf.Graph().as_default():
+        theirs = chosen(v1, lambda v: str(v.name))
+    assert ScopedModule(lambda: chosen(tf1, tf1.name_of))() == theirs == ["a/kernel:0"]
+
+
+OPTIMIZERS = [name for name in dir(v1.train) if name.endswith("Optimizer") and name[:4] not in ("Sync", "Opti")]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_slots_of_every_optimizer_are_known(name: str) -> None:
+    with tf.Graph().as_default():
+        kwargs = {
+            "MomentumOptimizer": {"momentum": 0.9},
+            "AdagradDAOptimizer": {"global_step": v1.train.get_or_create_global_step()},
+        }
+        w = v1.get_variable("dense/kernel", [3])
+        getattr(v1.train, name)(learning_rate=0.1, **kwargs.get(name, {})).minimize(tf.reduce_sum(w * w))
+        assert [v.op.name for v in v1.global_variables() if role(v.op.name) is None] == ["dense/kernel"]
+
+
+def keras_optimizers() -> list[Any]:
+    legacy = pytest.importorskip("tf_keras").optimizers.legacy
+    names = [name for name in dir(legacy) if isinstance(getattr(legacy, name), type)]
+    return [getattr(legacy, name) for name in names if name != "Optimizer"]
+
+
+@pytest.mark.filterwarnings("ignore")  # TensorFlow's own
+def test_the_slots_of_keras_optimizers_are_known_in_graphs() -> None:
+    for optimizer in keras_optimizers():
+        with tf.Graph().as_default():
+            w = v1.get_variable("dense/kernel", [3], use_resource=True)
+            options = [{"amsgrad": True}] if optimizer.__name__ == "Adam" else [{}]
+            options += [{"momentum": 0.5}] if optimizer.__name__ in ("SGD", "RMSprop") else []
+            for each in options:
+                optimizer(**each).minimize(lambda w=w: tf.reduce_sum(w * w), [w])
+            unknown = [v.op.name for v in v1.global_variables() if role(v.op.name) is None]
+        assert unknown == ["dense/kernel"], optimizer
+
+
+@pytest.mark.filterwarnings("ignore")  # TensorFlow's own
+def test_the_slots_of_keras_optimizers_are_known_in_checkpoints_of_objects(tmp_path: Path) -> None:
+    keras = pytest.importorskip("tf_keras")
+    names = [name for name in dir(keras.optimizers) if isinstance(getattr(keras.optimizers, name), type)]
+    new = [getattr(keras.optimizers, name) for name in names if name not in ("Optimizer", "LossScaleOptimizer")]
+    for optimizer in [*new, *keras_optimizers()]:
+        model = keras.Sequential([keras.layers.Dense(2, input_shape=(3,))])
+        model.compile(optimizer(), "mse")
+        model.fit(tf.ones([2, 3]), tf.ones([2, 2]), verbose=0)
+        saved = checkpoint.open(tf.train.Checkpoint(model=model, optimizer=model.optimizer).save(tmp_path / "saved"))
+        unknown = [variable_name(name) for name in saved if role(variable_name(name)) is None]
+        assert unknown == ["model/layer_with_weights-0/bias", "model/layer_with_weights-0/kernel"], optimizer

@@ -486,7 +486,7 @@ def test_after_the_call_was_left_in_another_thread_no_module_is_running() -> Non
     elsewhere = threading.Thread(target=block.__exit__, args=(KeyError, KeyError(), None))
     elsewhere.start()
     elsewhere.join()
-    with pytest.raises(NoActiveModuleError, match=r"variable_scope\(\)"):
-        variable_scope("a").__enter__()
+    with pytest.raises(NoActiveModuleError, match=r"variable_scope\(None, default_name\)"):
+        variable_scope(None, "a").__enter__()
     with pytest.raises(NoActiveModuleError, match=r"get_variable\(\)"):
         get_variable("a/w")

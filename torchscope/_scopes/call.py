@@ -238,9 +238,10 @@ _ENDED = _EndedScope()
 
 
 class _NoCall:
-    """A sentinel: a call in which no scope is open."""
+    """A sentinel: a call in which no scope is open. Scopes that were opened while no module was running have it."""
 
     scope = None
+    profiled = False
 
 
 NO_CALL: Call = _NoCall()  # type: ignore[assignment]  # it is asked for nothing else

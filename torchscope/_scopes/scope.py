@@ -27,7 +27,7 @@ from .call import Call
 from .getter import ask
 from .naming import op_names
 from .settings import NO_SETTINGS, SETTINGS, Settings
-from .stack import innermost, innermost_call, push
+from .stack import current_call, innermost, innermost_call, push, thread
 
 
 class VariableScope:
@@ -295,7 +295,7 @@ def place(scope: VariableScope, node: PathNode, prefix: str, path: str) -> None:
 
 
 def get_variable_scope() -> VariableScope:
-    """The innermost open scope of this thread (``tf.get_variable_scope``).
+    """The innermost open scope of this thread (``tf.get_variable_scope``), also one opened while no module is running.
 
     >>> from torchscope import ScopedModule, get_variable_scope, variable_scope
     >>> def forward():
@@ -307,4 +307,4 @@ def get_variable_scope() -> VariableScope:
     Raises:
         NoActiveModuleError: no module is running in this thread.
     """
-    return innermost("get_variable_scope()")
+    return (None if current_call() else thread.stack.outside) or innermost("get_variable_scope()")

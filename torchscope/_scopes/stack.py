@@ -24,10 +24,11 @@ class _Stack:
     written after a branch of ``torch.cond`` was traced: a module that was called then got the caller's variables.
     """
 
-    __slots__ = ("call",)
+    __slots__ = ("call", "outside")
 
     def __init__(self) -> None:
         self.call: Call | None = None
+        self.outside: VariableScope | None = None  # the innermost scope that was opened while no module was running
 
 
 class _Thread(threading.local):
@@ -45,12 +46,19 @@ ways_to_the_stack: list[Callable[[], object]] = [lambda: thread.stack]
 
 
 def push(call: Call, base: VariableScope) -> None:
-    """Make a call the innermost one of this thread, with ``base`` as the scope at its bottom."""
+    """Make a call the innermost one of this thread, with ``base`` as the scope at its bottom.
+
+    Raises:
+        ScopeNestingError: a scope that was opened outside of any call is still open: the call would not see it.
+    """
+    stack = thread.stack
+    if stack.outside is not None:
+        raise ScopeNestingError.of_outside(call.store.owner, stack.outside.name)
     call.scope = base
     if call.traced:
         _let_run(call)
     else:
-        thread.stack.call = call
+        stack.call = call
 
 
 def _let_run(call: Call | None) -> None:
@@ -150,5 +158,7 @@ def innermost(function: str) -> VariableScope:
     if call is None or call.is_over or call.task is not None:
         call = current_call()
         if call is None:
-            raise NoActiveModuleError.of(function, in_backward=in_backward())
+            outside = thread.stack.outside
+            open_here = None if outside is None else outside.name
+            raise NoActiveModuleError.of(function, in_backward=in_backward(), open_here=open_here)
     return call.scope

@@ -8,9 +8,11 @@ from types import TracebackType
 from typing import ParamSpec, TypeVar, Unpack, cast
 
 from torch.autograd.profiler import record_function
+from torch.compiler import is_dynamo_compiling
 
 from .._names import paths
-from .._names.events import Entry, Left
+from .._names.events import BASE, Entry, Left
+from .._torch import in_backward
 from .._variables.path_tree import OUTSIDE
 from ..errors import ArgumentTypeError, ArgumentValueError, InvalidNameError, ScopeNestingError
 from .arguments import Getter, ScopeOptions, checked, refuse_late, refuse_unknown, show_options
@@ -18,8 +20,8 @@ from .call import NO_CALL, Call
 from .getter import compose
 from .naming import check_default, default_names, unique_name
 from .scope import ClosedScope, EnteredScope, VariableScope, place
-from .settings import SETTINGS, Settings
-from .stack import current_scope, innermost, thread, ways_to_the_stack
+from .settings import NO_SETTINGS, SETTINGS, Settings
+from .stack import current_call, current_scope, innermost, thread, ways_to_the_stack
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,7 +40,8 @@ def variable_scope(
 
     A string nests: ``"b"`` inside ``a`` is ``a/b``. A :class:`VariableScope` jumps: its own path and settings become
     current whatever is open, and the caller's come back on leaving. What is not given is inherited. One object may be
-    entered again and again, also while it is open. As a decorator it opens the scope anew in each call.
+    entered again and again, also while it is open. As a decorator it opens the scope anew in each call. Opened while no
+    module is running, in a constructor for example, it gives a :class:`VariableScope` to be opened in a call later.
 
     >>> import torch
     >>> from torchscope import ScopedModule, get_variable, variable_scope
@@ -69,8 +72,9 @@ def variable_scope(
 
     Raises:
         InvalidNameError: the name cannot be a path.
-        NoActiveModuleError: entered while no module is running in this thread.
-        ScopeNestingError: left while it is not the innermost open scope.
+        NoActiveModuleError: entered by a default name, which a call counts, while no module is running in this thread.
+        ScopeNestingError: left while it is not the innermost open scope; or a module is called while a scope is open
+            that was opened outside of any call: the call would not see it.
         ArgumentValueError: ``reuse`` together with a default name, or no such value of ``reuse``.
     """
     # A function, since it makes the manager in half the time that a class takes to call its __init__.
@@ -177,11 +181,16 @@ class ScopeManager:
             if scope is not None:
                 return scope
         self._settle_name()
-        outer, name = innermost("variable_scope()"), self._name_or_scope
+        name = self._name_or_scope
+        if name is not None and no_call_here():
+            self._scope = NOT_ONE
+            self._entered = [*getattr(self, "_entered", []), open_outside(name, self)]
+            return self._entered[-1]
+        outer = innermost("variable_scope()" if name is not None else "variable_scope(None, default_name)")
         call = outer._call
         scope = EnteredScope()
         scope._call, scope._parent, scope._range = call, outer, None
-        scope._settings = _settings_on_top_of(name if isinstance(name, VariableScope) else outer, self)
+        scope._settings = _settings_on_top_of((name if isinstance(name, VariableScope) else outer)._settings, self)
         opened = self._unique_name(call, outer) if name is None else name
         entry = self._entry(outer, opened)
         scope._at = call.at
@@ -250,7 +259,7 @@ class ScopeManager:
         While an exception is on its way out, scopes that are still open inside are left too: an interrupt may have come
         while one of them was being left, and the exception is what the user has to see.
         """
-        innermost = scope = current_scope()
+        innermost = scope = current_scope() or thread.stack.outside
         own = getattr(self, "_entered", []) or [self._scope]
         while failed and scope is not None and not any(scope is one for one in own):
             scope = scope._parent
@@ -262,12 +271,15 @@ class ScopeManager:
             entry = left._entry
             if entry is not None and entry.ends_by_event:
                 call.note(Left(left._at))
-            assert left._parent is not None
             if left is scope:
                 break
+            assert left._parent is not None
             left = left._parent
         self._entered = [one for one in getattr(self, "_entered", []) if one is not scope]
-        call.scope = scope._parent  # type: ignore[assignment]  # only the bottom of a call has none
+        if call is NO_CALL:
+            thread.stack.outside = scope._parent
+        else:
+            call.scope = scope._parent  # type: ignore[assignment]  # only the bottom of a call has none
 
     def _nesting_error(self, found: VariableScope | None) -> ScopeNestingError:
         name = self._name_or_scope
@@ -315,9 +327,27 @@ def _enter_as_before(manager: ScopeManager) -> VariableScope | None:
     return scope
 
 
-def _settings_on_top_of(origin: VariableScope, manager: ScopeManager) -> Settings:
+def no_call_here() -> bool:
+    """Whether no module is running, and a scope is opened to be kept for a call that comes later."""
+    return current_call() is None and not is_dynamo_compiling() and not in_backward()
+
+
+def open_outside(name: str | VariableScope, manager: ScopeManager) -> VariableScope:
+    """Open a scope while no module is running, as constructors do: a path and settings, to be opened in a call."""
+    above = thread.stack.outside
+    if isinstance(name, VariableScope):
+        path, origin = name.name, name._settings
+    else:
+        path = name if above is None else paths.join(above.name, name)
+        origin = NO_SETTINGS if above is None else above._settings
+    scope = ClosedScope(path, _settings_on_top_of(origin, manager), paths.prefix_of(path))
+    scope._parent, scope._call, scope._at = above, NO_CALL, BASE
+    thread.stack.outside = scope
+    return scope
+
+
+def _settings_on_top_of(settings: Settings, manager: ScopeManager) -> Settings:
     """The settings of a scope with those that a manager was given."""
-    settings = origin._settings
     if not manager._options:
         return settings
     given, reuse = manager._settings_given, manager._options.get("reuse")

@@ -7,14 +7,19 @@ import re
 AVERAGE = "/ExponentialMovingAverage"
 _ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _STATE = "variables."
+# What an optimizer of Keras calls itself, in a graph: its slots are below it, as Adam/dense/kernel/m.
+_KERAS = r"(^|/)(Adadelta|Adagrad|Adam|Adamax|AdamW|Ftrl|LAMB|Lamb|Nadam|RMSprop|SGD)(_\d+)?/"
 _ROLES = {
     "a slot of an optimizer": re.compile(
         r"/\.OPTIMIZER_SLOT/|/(Momentum|Adam|AdamW|LAMB|RMSProp|Adagrad|Adadelta|Ftrl|AdaMax|Nadam|Adafactor"
-        r"|ProximalAdagrad|AdagradDA|AddSign|PowerSign|LARSOptimizer|adam_[mv]|lamb_[mv])(_\d+)?$|_slot_(m|v|vr|vc)$"
+        r"|ProximalAdagrad|AdagradDA|AddSign|PowerSign|LARSOptimizer|Shampoo|SM3|Yogi|adam_[mv]|lamb_[mv])(_\d+)?$"
+        r"|_slot_(m|v|vr|vc)$"
         r"|(^|/)(beta[12]_power|gradient_squared_accum|loss_scale)(_\d+)?$"
+        rf"|{_KERAS}.+/(m|v|vhat|accumulator|accum_grad|accum_var|linear|mg|momentum|rms)$"
     ),
     "a part of an optimizer": re.compile(
-        r"(^|/)_?optimizer(_\d+)?/(iter|_?iterations|_?(current_)?learning_rate|learning_rate_power|decay|momentum|rho"
+        rf"((^|/)_?optimizer(_\d+)?/|{_KERAS})"
+        r"(iter|_?iterations|_?(current_)?learning_rate|learning_rate_power|decay|momentum|rho"
         r"|beta(_[12])?|epsilon|momentum_cache|_u_product|l[12]_regularization_strength|_[a-z_]+/\d+)$"
     ),
     "a setting of training": re.compile(r"(^|/)learning_rate$"),

@@ -72,6 +72,7 @@ from ._collections import get_collection as get_collection
 from ._collections import global_variables as global_variables
 from ._collections import local_variables as local_variables
 from ._collections import model_variables as model_variables
+from ._collections import name_of as name_of
 from ._collections import trainable_variables as trainable_variables
 from ._control_flow import case as case
 from ._control_flow import cond as cond

@@ -120,3 +120,24 @@ def local_variables(scope: str | None = None) -> list[Tensor]:
 def model_variables(scope: str | None = None) -> list[Tensor]:
     """The variables that layers of slim made (``tf.model_variables``)."""
     return get_collection(MODEL_VARIABLES, scope)
+
+
+def name_of(variable: Tensor) -> str:
+    """The name that a variable of the module that is running has in TensorFlow, its path with ``:0`` (``v.name``).
+
+    For code that chooses by names; a tensor of torch has no name of its own. Outside of a call ask the module,
+    :meth:`torchscope.ScopedModule.variable_name`, which says the path alone.
+
+    >>> from torchscope import ScopedModule, get_variable
+    >>> def forward():
+    ...     get_variable("kernel", [2])
+    ...     get_variable("bias", [2])
+    ...     return [name_of(v) for v in trainable_variables() if "bias" not in name_of(v)]
+    >>> ScopedModule(forward)()
+    ['kernel:0']
+
+    Raises:
+        NoActiveModuleError: no module is running in this thread.
+        VariableNotFoundError: the tensor is no variable of it.
+    """
+    return f"{current_module().variable_name(variable)}:0"
