@@ -254,7 +254,7 @@ def test_the_slots_of_keras_optimizers_are_known_in_graphs() -> None:
     for optimizer in keras_optimizers():
         with tf.Graph().as_default():
             w = v1.get_variable("dense/kernel", [3], use_resource=True)
-            options = [{"amsgrad": True}] if optimizer.__name__ == "Adam" else [{}]
+            options: list[dict[str, Any]] = [{"amsgrad": True}] if optimizer.__name__ == "Adam" else [{}]
             options += [{"momentum": 0.5}] if optimizer.__name__ in ("SGD", "RMSprop") else []
             for each in options:
                 optimizer(**each).minimize(lambda w=w: tf.reduce_sum(w * w), [w])
