@@ -6,9 +6,10 @@ said beside each; it is never a wrong number.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, cast
 
@@ -168,3 +169,14 @@ def _subgraph_tracer() -> SubgraphTracer | None:
         return InstructionTranslator.current_tx().output.current_tracer
     except (ImportError, AttributeError):
         return None
+
+
+@contextlib.contextmanager
+def compiling_without_prints() -> Iterator[None]:
+    """Let ``torch.compile`` leave out ``print`` where it would break the graph, as far as this torch can."""
+    config = torch._dynamo.config
+    if not hasattr(config, "ignore_logging_functions"):
+        yield
+        return
+    with config.patch(ignore_logging_functions={print}):
+        yield

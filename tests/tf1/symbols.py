@@ -19,6 +19,7 @@ import torch
 
 import torchscope
 from torchscope import tf1
+from torchscope.tf1._graph_only import instead_of
 
 ROOT = Path(__file__).parents[2]
 COUNTS = ROOT / "tests" / "data" / "tf1_symbols.tsv"
@@ -112,42 +113,6 @@ LINES: dict[str, tuple[str, str]] = {
         "[each * (0.5 / torch.cat([x, y]).norm().clamp(min=0.5)) for each in (x, y)]",
     ),
 }
-# What a graph, its session or its files are for: what to write instead.
-INSTEAD: dict[str, str] = {
-    r"placeholder(_with_default)?": "an argument of the function",
-    r"(get_default_)?(Session|session|Graph|graph)|global_variables_initializer": "`ScopedModule`, which is called",
-    r"summary\.|\w+_summary|train\.SummaryWriter": "`torch.utils.tensorboard.SummaryWriter`",
-    r"logging\.|Print": "`logging`, `print`",
-    r"train\.\w*Optimizer": "`torch.optim`",
-    r"gradients": "`loss.backward()`, `torch.autograd.grad`",
-    r"train\.(exponential|polynomial)_decay": "`torch.optim.lr_scheduler`",
-    r"train\.(get_or_create_|get_)global_step": "a number of the training loop",
-    r"train\.ExponentialMovingAverage": "`torch.optim.swa_utils.AveragedModel`",
-    r"train\.(Saver|latest_checkpoint|list_variables|generate_checkpoint_state_proto)": "`torchscope.checkpoint`",
-    r"gfile\.": "`pathlib`",
-    r"read_file|image\.encode_jpeg": "`torchvision.io`",
-    r"app\.flags": "`argparse`",
-    r"contrib\.training\.HParams": "a dataclass",
-    r"python\.util\.nest": "tuples, or the package `optree`",
-    r"(contrib\.learn|estimator)\.ModeKeys": "`current_module().training`",
-    r"assign(_add|_sub)?|python\.ops\.inplace_ops": "`buffer.copy_(value)`, `add_`, `sub_`",
-    r"Variable": "`get_variable`, or an `nn.Parameter` of a module",
-    r"device": "`device=`, `tensor.to(device)`",
-    r"tpu|python\.tpu": "`torch.distributed`",
-    r"FIFOQueue|data\.": "`torch.utils.data`",
-    r"python\.ops\.control_flow_util": "`torch.compiler.is_compiling()`",
-    r"executing_eagerly|python\.tf2": "`True`",
-    r"assert_\w+|debugging\.": "`assert`",
-    r"python\.framework\.function\.Defun|custom_gradient": "`torch.autograd.Function`",
-    r"register_tensor_conversion_function": "nothing: `torch.as_tensor` takes what numpy takes",
-    r"TensorShape|python\.framework\.tensor_shape": "`x.shape`, a tuple of ints",
-    r"python\.framework\.tensor_util": "the value itself",
-    r"as_dtype": "`torch.float32` and the like",
-    r"IndexedSlices": "`F.embedding(..., sparse=True)`",
-    r"string": "`str`",
-    r"python\.framework\.ops\.uid": "`itertools.count`",
-    r"contrib\.distributions": "`torch.distributions`",
-}
 # Where they are under another name, or in another file of TensorFlow's.
 ALIASES: dict[str, str] = {
     "tf.concat_v2": "tf.concat",
@@ -226,10 +191,8 @@ def place(symbol: str) -> tuple[str, str]:
         return "torchscope.tf1", f"`tf1.{path}`"
     if _found(torchscope, name) is not None:
         return "torchscope", f"`{last if hasattr(torchscope, last) else f'{last}_initializer'}`"
-    for pattern, instead in INSTEAD.items():
-        if re.match(f"({pattern})", path):
-            return "instead", instead
-    return "", ""
+    instead = instead_of(name)
+    return ("instead", instead) if instead else ("", "")
 
 
 def rows() -> list[Row]:

@@ -12,16 +12,16 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import ScopeError, shown_by_line
-from . import _convert, _diff, _inspect
+from . import _convert, _diff, _inspect, _port
 
-COMMANDS = {"inspect": _inspect, "convert": _convert, "diff": _diff}
+COMMANDS = {"inspect": _inspect, "convert": _convert, "diff": _diff, "port": _port}
 # what arguments of functions are called here
 OPTIONS = {"rename": "--rename", "assignment_map": "--map", "layout": "--layout"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
-    parser = argparse.ArgumentParser("torchscope", description="Checkpoints of TensorFlow and others.")
+    parser = argparse.ArgumentParser("torchscope", description="Checkpoints of TensorFlow and others, and its source.")
     parser.add_argument("--version", action="version", version=f"torchscope {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():

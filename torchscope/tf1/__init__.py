@@ -62,6 +62,12 @@ from ._arrays import split as split
 from ._arrays import squeeze as squeeze
 from ._arrays import transpose as transpose
 from ._arrays import where as where
+from ._asserts import assert_equal as assert_equal
+from ._asserts import assert_greater as assert_greater
+from ._asserts import assert_greater_equal as assert_greater_equal
+from ._asserts import assert_less as assert_less
+from ._asserts import assert_less_equal as assert_less_equal
+from ._asserts import assert_rank as assert_rank
 from ._blocks import depth_to_space as depth_to_space
 from ._blocks import extract_image_patches as extract_image_patches
 from ._blocks import space_to_depth as space_to_depth
@@ -86,6 +92,7 @@ from ._control_flow import no_op as no_op
 from ._control_flow import scan as scan
 from ._control_flow import stop_gradient as stop_gradient
 from ._control_flow import while_loop as while_loop
+from ._graph_only import unported as unported
 from ._math import argmax as argmax
 from ._math import argmin as argmin
 from ._math import cumsum as cumsum

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor
@@ -42,7 +42,8 @@ class GraphKeys:
 def get_collection(key: str, scope: str | None = None) -> list[Any]:
     """What is in a collection of the module that is running (``tf.get_collection``); outside, ask the module.
 
-    ``UPDATE_OPS`` is empty: moving averages move where they are used.
+    As in a graph that is being built: of the module's own variables, those that this call has got so far; in a block of
+    ``as_default()`` all that there are. ``UPDATE_OPS`` is empty: moving averages move where they are used.
 
     >>> import torch
     >>> from torchscope import ScopedModule, get_variable
@@ -62,26 +63,46 @@ def get_collection(key: str, scope: str | None = None) -> list[Any]:
         ArgumentTypeError: the scope is no text.
     """
     module = current_module()
-    if scope is None or scope == "":
-        return module.get_collection(key)
+    scope = "" if scope is None else scope
     if not isinstance(scope, str):
         raise ArgumentTypeError.of("scope", scope, "Give a regular expression as text, or scope.name.")
-    begins = re.compile(scope).match
+    begins = re.compile(scope).match if scope else _with_nothing
+    got = _got()
     found: list[Any] = []
     if key == REGULARIZATION_LOSSES:
-        found += losses_of(each for each in module.variables.select() if begins(each[0].path))
+        selected = (each for each in module.variables.select() if begins(each[0].path))
+        found += losses_of(each for each in selected if got is None or each[0].path in got)
     else:
-        found += [each for each in module.get_collection(key) if _named(each, begins)]
-    collected = get_variable_scope()._call.collected or {}
-    return found + [value for where, value in collected.get(key, ()) if begins(f"{where}/")]
+        found += [each for each in module.get_collection(key) if _is_there(each, begins, got)]
+    return found + [value for where, value in _collected(key) if begins(f"{where}/")]
 
 
-def _named(value: object, begins: Any) -> bool:
-    """Whether a value is a variable whose name begins so."""
+def _with_nothing(name: str) -> bool:
+    """Whether a name begins with nothing."""
+    return True
+
+
+def _collected(key: str) -> list[tuple[str, object]]:
+    """What this call added to a collection beside variables, and where."""
+    return (get_variable_scope()._call.collected or {}).get(key, [])
+
+
+def _got() -> set[str] | None:
+    """The paths that this call has got so far; ``None`` in a block of ``as_default()``, which may hold any code."""
+    call = get_variable_scope()._call
+    if call.building is not None and not call.building.sets_built:
+        return None
+    return set(call.got_before(call.at))
+
+
+def _is_there(value: object, begins: Callable[[str], object], got: set[str] | None) -> bool:
+    """Whether a value is a variable that this call knows so far, and its name begins so."""
+    module = current_module()
     try:
-        return isinstance(value, Tensor) and begins(current_module().variable_name(value)) is not None
+        path = module.variable_name(value) if isinstance(value, Tensor) else None
     except VariableNotFoundError:
         return False
+    return path is not None and begins(path) is not None and (got is None or path in got or path not in module.specs)
 
 
 def add_to_collection(name: str, value: object) -> None:

@@ -41,12 +41,15 @@ def reduce_mean(
     return torch.div(total, count, rounding_mode="trunc").to(input_tensor.dtype)
 
 
-def div(x: Tensor, y: Tensor | float, name: str | None = None) -> Tensor:
+def div(x: Tensor | float, y: Tensor | float, name: str | None = None) -> Tensor | float:
     """``tf.div``: as Python 2 divides: integers to the integer below. ``x / y`` gives floats in torch.
 
-    >>> div(torch.tensor([7, -7]), 2)
-    tensor([ 3, -4])
+    >>> div(torch.tensor([7, -7]), 2), div(7, 2)
+    (tensor([ 3, -4]), 3)
     """
+    if not isinstance(x, Tensor) and not isinstance(y, Tensor):
+        return x // y if isinstance(x, int) and isinstance(y, int) else x / y
+    x = torch.as_tensor(x)
     whole = not x.is_floating_point() and not (isinstance(y, Tensor) and y.is_floating_point())
     return torch.div(x, y, rounding_mode="floor" if whole and not isinstance(y, float) else None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -129,13 +130,20 @@ def _noise(noise_shape: Sequence[int | None], x: Tensor) -> list[int]:
     return [size if n is None else n for n, size in zip(shape, own, strict=True)]
 
 
-def top_k(input: Tensor, k: int = 1, sorted: bool = True, name: str | None = None) -> tuple[Tensor, Tensor]:
+class TopKV2(NamedTuple):
+    """What ``top_k`` gives, under TensorFlow's names."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def top_k(input: Tensor, k: int = 1, sorted: bool = True, name: str | None = None) -> TopKV2:
     """``tf.nn.top_k``: the largest of the last axis and where they are, as ``int32``; of equal ones, the first.
 
     ``torch.topk`` gives ``int64``, and of equal ones any.
 
     >>> top_k(torch.tensor([1.0, 3.0, 3.0]), 2)
-    (tensor([3., 3.]), tensor([1, 2], dtype=torch.int32))
+    TopKV2(values=tensor([3., 3.]), indices=tensor([1, 2], dtype=torch.int32))
 
     Raises:
         ArgumentValueError: more than there are.
@@ -143,7 +151,7 @@ def top_k(input: Tensor, k: int = 1, sorted: bool = True, name: str | None = Non
     if input.dim() < 1 or not 0 <= k <= input.shape[-1]:
         raise ArgumentValueError.of("k", k, f"There are {input.shape[-1] if input.dim() else 'no'} entries in a row.")
     values, indices = torch.sort(input, dim=-1, descending=True, stable=True)
-    return values[..., :k], indices[..., :k].to(torch.int32)
+    return TopKV2(values[..., :k], indices[..., :k].to(torch.int32))
 
 
 def in_top_k(predictions: Tensor, targets: Tensor, k: int, name: str | None = None) -> Tensor:

@@ -1,0 +1,167 @@
+"""The call that a port is tried by: an expression or a file, its inputs, and the model that it is."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._modules.scoped_module import ScopedModule
+from ..errors import ArgumentValueError, ScopeError
+from ._run import Finder, importing, module_name
+
+Function = Callable[..., object]
+
+
+class Call:
+    """A function of named inputs that runs what was ported.
+
+    Attributes:
+        text: as it was given.
+        function: what the model runs.
+        inputs: the tensors that it is given, by name.
+        expected: the other arrays: what it is to give.
+    """
+
+    def __init__(
+        self, text: str, function: Function, names: Sequence[str], arrays: Mapping[str, np.ndarray[Any, Any]]
+    ) -> None:
+        self.text, self.function = text, function
+        self.inputs = {name: _as_input(arrays[name]) for name in names}
+        self.expected = {name: array for name, array in arrays.items() if name not in names}
+
+    def model(self) -> ScopedModule:
+        return ScopedModule(self.function, layout="tf").eval()
+
+
+def _as_input(array: np.ndarray[Any, Any]) -> object:
+    if array.dtype.kind in "US":
+        return array.item() if array.ndim == 0 else array.tolist()
+    return array.item() if array.ndim == 0 and array.dtype.kind == "b" else torch.from_numpy(array)
+
+
+def arrays_of(path: Path | None) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of an ``.npz`` file, in its order.
+
+    Raises:
+        OSError: it cannot be read.
+        ArgumentValueError: it is no such file.
+    """
+    if path is None:
+        return {}
+    try:
+        with np.load(path) as saved:
+            return {name: saved[name] for name in saved.files}
+    except (ValueError, AttributeError, EOFError, KeyError) as error:
+        raise ArgumentValueError.of("IO.npz", str(path), f"It is no .npz file of arrays: {error}.") from None
+
+
+def prepared(call: str, files: Sequence[Path], finder: Finder, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Call:
+    """What an expression, or the function ``call`` of a file, is on some arrays; the files are imported by the finder.
+
+    Raises:
+        ArgumentValueError: it is no expression, or asks for what is not there.
+    """
+    try:
+        modules = [importlib.import_module(module_name(file, finder.folder)) for file in files]
+        if call.endswith(".py"):
+            return _of_file(Path(call), finder, arrays)
+    except (ScopeError, OSError):
+        raise
+    except Exception as error:  # what a file does when it is imported
+        raise ArgumentValueError.of(
+            "FILE", ", ".join(map(str, files)), f"It cannot be imported: {said(error)}"
+        ) from None
+    return _of_expression(call, files, modules, finder, arrays)
+
+
+def _of_file(path: Path, finder: Finder, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Call:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file to call.")
+    with importing(Finder(path.parent, finder.porting, finder.extra)):
+        module = importlib.import_module(module_name(path, path.resolve().parent))
+    function = getattr(module, "call", None)
+    if not callable(function):
+        raise ArgumentValueError.of("--call", str(path), "The file has no function `call`.")
+    names = [name for name, each in inspect.signature(function).parameters.items() if each.default is each.empty]
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        mend = f"`call` takes {', '.join(names)}, and the recorded arrays are {', '.join(arrays) or 'none'}."
+        raise ArgumentValueError.of("--call", str(path), mend)
+    return Call(str(path), function, names, arrays)
+
+
+def _of_expression(
+    call: str,
+    files: Sequence[Path],
+    modules: Sequence[ModuleType],
+    finder: Finder,
+    arrays: Mapping[str, np.ndarray[Any, Any]],
+) -> Call:
+    known: dict[str, object] = {"torch": torch, "np": np}
+    for file, module in zip(files, modules, strict=True):
+        package = module_name(file, finder.folder).partition(".")[0]
+        known[package] = module if "." not in module.__name__ else __import__(package)
+        known[file.stem] = module
+    try:
+        tree = ast.parse(call, mode="eval")
+    except SyntaxError as error:
+        raise ArgumentValueError.of("--call", call, f"It is no expression of Python: {error.msg}.") from None
+    asked = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    names = list(dict.fromkeys(name for name in asked if name in arrays))
+    unknown = [name for name in asked if name not in {*arrays, *known, *bound, *dir(__builtins__), *_BUILTINS}]
+    if unknown:
+        mend = f"It asks for {unknown[0]}. There are the files {', '.join(sorted(known))}"
+        raise ArgumentValueError.of("--call", call, f"{mend} and the arrays {', '.join(arrays) or '(none)'}.")
+    source = f"def call({', '.join(names)}):\n    return {ast.unparse(tree)}\n"
+    exec(compile(source, "<--call>", "exec"), known)
+    function = known["call"]
+    assert callable(function)
+    return Call(call, function, names, arrays)
+
+
+_BUILTINS = set(dir(__import__("builtins")))
+
+
+def run(call: Call, model: Callable[..., object]) -> object:
+    """What a model gives for the inputs.
+
+    Raises:
+        ArgumentValueError: it raised; the message says where.
+    """
+    try:
+        with torch.no_grad(), contextlib.redirect_stdout(sys.stderr):  # what it prints is not a part of the report
+            return model(*call.inputs.values())
+    except Exception as error:
+        raise ArgumentValueError.of("--call", call.text, f"It failed: {said(error)}") from error
+
+
+def said(error: BaseException) -> str:
+    """An error and the innermost line of ported code that it came from, in one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if each.filename.endswith("(ported)")]
+    where = f", at {Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+    return f"{type(error).__name__}: {text}{where}"
+
+
+def named(result: object, expected: Sequence[str]) -> dict[str, Tensor]:
+    """The tensors of a result by the names of what was recorded: its own keys, or in order."""
+    if isinstance(result, Mapping):
+        return {str(name): torch.as_tensor(value) for name, value in result.items()}
+    fields = getattr(result, "_asdict", None)
+    if fields is not None and set(fields()) & set(expected):
+        return named(fields(), expected)
+    every = result if isinstance(result, (tuple, list)) else [result]
+    return {name: torch.as_tensor(value) for name, value in zip(expected, every, strict=False)}

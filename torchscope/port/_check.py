@@ -1,0 +1,109 @@
+"""The proof of a port: the model that it makes, with the checkpoint's weights, against what TensorFlow gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._torch import compiling_without_prints
+from ..checkpoint import LoadReport, load_checkpoint
+from ..errors import ArgumentValueError, CheckpointError
+from ._call import Call, named, run, said
+
+TOLERANCE = 1e-5
+
+
+@dataclass
+class Checked:
+    """What a check found.
+
+    Attributes:
+        variables: how many the model has.
+        report: what was loaded, and what has no partner on either side.
+        errors: by output, the largest difference over the largest value.
+        tolerance: up to where an error is none.
+        compiled: ``None`` if it was compiled as one graph and gives the same, else why not.
+    """
+
+    variables: int
+    report: LoadReport
+    tolerance: float
+    errors: dict[str, float] = field(default_factory=dict)
+    compiled: str | None = None
+
+    @property
+    def differs(self) -> list[str]:
+        return [name for name, error in self.errors.items() if not error <= self.tolerance]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all is proven; arrays that the model does not use, of another head say, are told and no fault."""
+        partners = not (self.report.missing or self.report.refused)
+        return partners and not self.differs and self.compiled is None
+
+
+def check(call: Call, checkpoint: Path, *, tolerance: float = TOLERANCE, backend: str = "inductor") -> Checked:
+    """Build the model of a call, load its weights, run it, compare, and compile it whole.
+
+    Raises:
+        ArgumentValueError: the call fails, or gives what has other names or shapes than what was recorded.
+        CheckpointError: there is no checkpoint, or none of its arrays fits.
+    """
+    model = call.model()
+    run(call, model)
+    try:
+        report = load_checkpoint(model, checkpoint, strict=False)
+    except CheckpointError as error:
+        raise ArgumentValueError.of("--check", str(checkpoint), str(error).partition("\n")[0]) from None
+    found = Checked(len(model.variables), report, tolerance)
+    result = run(call, model)
+    found.errors = compared(named(result, list(call.expected)), call.expected)
+    found.compiled = _compiled(call, model, result, backend, tolerance)
+    return found
+
+
+def compared(found: Mapping[str, Tensor], expected: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, float]:
+    """How far each output is from what was recorded, relative to the largest value there."""
+    missing = [name for name in expected if name not in found]
+    if missing:
+        mend = f"The call gives {', '.join(found) or 'nothing'}, and {', '.join(missing)} was recorded too."
+        raise ArgumentValueError.of("IO.npz", missing[0], f"{mend} Return a dict with these names.")
+    errors = {}
+    for name, array in expected.items():
+        ours = found[name].detach().cpu()
+        if tuple(ours.shape) != array.shape:
+            mend = f"It was recorded with the shape {list(array.shape)}, and the call gives {list(ours.shape)}."
+            raise ArgumentValueError.of("IO.npz", name, mend)
+        errors[name] = difference(ours, torch.from_numpy(np.asarray(array)))
+    return errors
+
+
+def difference(ours: Tensor, theirs: Tensor) -> float:
+    """The largest difference over the largest value."""
+    if theirs.numel() == 0:
+        return 0.0
+    ours, theirs = ours.double(), theirs.double()
+    largest = theirs.abs().max().item()
+    return (ours - theirs).abs().max().item() / (largest or 1.0)
+
+
+def _compiled(call: Call, model: torch.nn.Module, eager: object, backend: str, tolerance: float) -> str | None:
+    torch.compiler.reset()
+    try:
+        with torch.no_grad(), compiling_without_prints():
+            result = torch.compile(model, fullgraph=True, backend=backend)(*call.inputs.values())
+    except Exception as error:  # whatever a compiler raises
+        return said(error)[:300]
+    names = list(call.expected) or [str(n) for n in range(64)]
+    ours, theirs = named(result, names), named(eager, names)
+    far = {name: difference(ours[name], theirs[name]) for name in ours}
+    worst = max(far, key=far.__getitem__, default=None)
+    if worst is not None and not far[worst] <= max(tolerance, 1e-5):
+        return f"it differs from the eager run in {worst} by {far[worst]:.1e}"
+    return None

@@ -1,0 +1,67 @@
+"""Porting of a file: reading it, refusing what is no TensorFlow 1, and rewriting it."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+from ..errors import ArgumentValueError
+from ._kinds import Recorded
+from ._python2 import as_python3
+from ._result import Ported
+from ._rewrite import rewritten
+
+_TF2 = re.compile(r"\btf\.function\b|\bGradientTape\b|\btf\.Module\b|class \w+\(tf\.keras\.Model\)")
+
+
+def port(text: str, path: str = "<text>", *, recorded: Recorded | None = None, records: bool = False) -> Ported:
+    """TensorFlow 1 source as source of torchscope and torch.
+
+    >>> print(port("import tensorflow as tf\\n\\ndef loss(x, y):\\n    return tf.reduce_sum(tf.square(x - y))\\n").code)
+    import torch
+    <BLANKLINE>
+    def loss(x, y):
+        return torch.as_tensor(x - y).square().sum()
+    <BLANKLINE>
+
+    Args:
+        text: the source of a file.
+        path: what it is called in messages.
+        recorded: the kinds of arguments that a run has shown, by line and column.
+        records: write code that tells the kinds of its arguments to ``__kind__``.
+
+    Raises:
+        ArgumentValueError: it does not parse, is written for TensorFlow 2, or needs a name that it has for itself.
+    """
+    found = None if re.search(r"compat\.v1|\btf\.(get_variable|placeholder|Session)\b", text) else _TF2.search(text)
+    if found and "tensorflow" in text:
+        mend = (
+            f"It is written for TensorFlow 2 ({found[0]}), whose modules are objects. Port that to nn.Module by hand."
+        )
+        raise ArgumentValueError.of("FILE", path, mend)
+    python3, lines = as_python3(text, path)
+    ported = rewritten(python3, path, recorded, records=records)
+    ported.before = text
+    if lines:
+        ported.changed["Python 2  ->  Python 3"] = lines
+    return ported
+
+
+@functools.lru_cache(maxsize=64)
+def port_text(text: str, path: str) -> Ported:
+    """Likewise, remembered by what the file holds."""
+    return port(text, path)
+
+
+def read(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ArgumentValueError: it is no text.
+    """
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise ArgumentValueError.of("FILE", str(path), "It is no text in UTF-8.") from None

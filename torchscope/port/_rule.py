@@ -1,0 +1,115 @@
+"""What a rule of rewriting is: a call of a symbol of TensorFlow, its arguments by name, and the line that it becomes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any, Final
+
+import libcst as cst
+
+from ._kinds import LIST, NUMBER, SHAPE, SIZES, TENSOR, Kind
+
+Rule = Callable[["Use"], str | None]
+_EMPTY: Final = cst.Module([])
+# Arguments that change no number: names of operations, and checks of graphs.
+WITHOUT_EFFECT = {"name", "validate_indices", "a_is_sparse", "b_is_sparse", "parallel_iterations", "swap_memory"}
+
+RULES: dict[str, tuple[list[str], Rule]] = {}
+"""The rule of each symbol, with the names of TensorFlow's arguments in order."""
+
+
+def rule(symbols: str, arguments: str) -> Callable[[Rule], Rule]:
+    """Make a function the rule of some symbols (without ``tf.``), whose arguments have these names.
+
+    The function returns the source of an expression, or ``None`` where it has no line that is surely right.
+    """
+
+    def register(function: Rule) -> Rule:
+        for symbol in symbols.split():
+            RULES[f"tf.{symbol}"] = [each.strip() for each in arguments.split(",")], function
+        return function
+
+    return register
+
+
+class Use:
+    """One call, as a rule sees it."""
+
+    def __init__(
+        self,
+        arguments: dict[str, cst.BaseExpression],
+        written: dict[str, cst.BaseExpression],
+        kind: Callable[[cst.BaseExpression], Kind],
+    ) -> None:
+        self._arguments = arguments  # as they are rewritten
+        self._written = written  # as they were
+        self._kind = kind
+
+    def __contains__(self, name: str) -> bool:
+        """Whether an argument was given, and not as ``None``."""
+        given = self._arguments.get(name)
+        return given is not None and not (isinstance(given, cst.Name) and given.value == "None")
+
+    def code(self, name: str) -> str:
+        """The source of an argument."""
+        return source(self._arguments[name])
+
+    def kind(self, name: str) -> Kind:
+        return self._kind(self._written[name])
+
+    def kinds_of_elements(self, name: str) -> list[Kind]:
+        """The kinds of what is written in a list."""
+        given = self._written[name]
+        return [self._kind(each.value) for each in given.elements] if isinstance(given, (cst.List, cst.Tuple)) else []
+
+    def operand(self, name: str) -> str:
+        """The source of an argument, fit to stand beside an operator or before a dot."""
+        return operand(self._arguments[name])
+
+    def tensor(self, name: str) -> str:
+        """The source of an argument as a tensor, before a dot: of what may be none, made one."""
+        return self.operand(name) if self.kind(name) == TENSOR else f"torch.as_tensor({self.code(name)})"
+
+    def value(self, name: str) -> Any:
+        """An argument that is a literal; raises ``ValueError`` if it is none."""
+        try:
+            return ast.literal_eval(self.code(name))
+        except (SyntaxError, TypeError) as error:
+            raise ValueError(name) from error
+
+    def is_literal(self, name: str) -> bool:
+        try:
+            self.value(name)
+        except ValueError:
+            return False
+        return True
+
+    def elements(self, name: str) -> list[str] | None:
+        """The source of each element of an argument that is written as a list or tuple."""
+        given = self._arguments[name]
+        if not isinstance(given, (cst.List, cst.Tuple)):
+            return None
+        return [f"*{source(e.value)}" if isinstance(e, cst.StarredElement) else source(e.value) for e in given.elements]
+
+    def spread(self, name: str) -> str:
+        """Sizes as the arguments of a method: those of a list one by one."""
+        elements = self.elements(name)
+        return ", ".join(elements) if elements else self.code(name)
+
+    def given_as(self, **names: str) -> str:
+        """The arguments that were given, as keywords under the names that torch has for them."""
+        return "".join(f", {names[name]}={self.code(name)}" for name in names if name in self)
+
+
+def source(node: cst.BaseExpression) -> str:
+    return _EMPTY.code_for_node(node).strip()
+
+
+def operand(node: cst.BaseExpression) -> str:
+    code = source(node)
+    simple = (cst.Name, cst.Attribute, cst.Call, cst.Subscript, cst.List, cst.SimpleString, cst.Integer, cst.Float)
+    return code if node.lpar or isinstance(node, simple) else f"({code})"
+
+
+__all__ = ["LIST", "NUMBER", "RULES", "SHAPE", "SIZES", "TENSOR", "WITHOUT_EFFECT", "Rule", "Use", "rule", "source"]

@@ -1,0 +1,167 @@
+"""Arithmetic, comparisons and functions by element."""
+
+from __future__ import annotations
+
+from .._rule import NUMBER, RULES, SHAPE, SIZES, TENSOR, Rule, Use, rule
+
+_OPERATORS = {
+    "add": "+",
+    "subtract": "-",
+    "multiply": "*",
+    "divide": "/",
+    "pow": "**",
+    "mod": "%",
+    "equal": "==",
+    "not_equal": "!=",
+    "less": "<",
+    "less_equal": "<=",
+    "greater": ">",
+    "greater_equal": ">=",
+    "logical_and": "&",
+    "logical_or": "|",
+    "logical_xor": "^",
+}
+_METHODS = (
+    "abs exp log log1p expm1 sqrt rsqrt square sin cos tan asin acos atan sinh cosh floor ceil round sign erf erfc"
+)
+_METHODS += " reciprocal lgamma digamma tanh sigmoid negative"
+_OTHER_METHODS = {"negative": "neg"}
+_FUNCTIONS = {
+    "nn.relu": "torch.relu",
+    "nn.relu6": "F.relu6",
+    "nn.elu": "F.elu",
+    "nn.selu": "F.selu",
+    "nn.softplus": "F.softplus",
+    "nn.softsign": "F.softsign",
+    "nn.log_sigmoid": "F.logsigmoid",
+    "nn.swish": "F.silu",
+    "is_nan": "torch.isnan",
+    "is_inf": "torch.isinf",
+    "is_finite": "torch.isfinite",
+}
+
+
+def _by_operator(operator: str) -> Rule:
+    def rewritten(use: Use) -> str:
+        x, y = use.operand("x"), use.operand("y")
+        if TENSOR not in (use.kind("x"), use.kind("y")) and not use.kind("x") == use.kind("y") == NUMBER:
+            x = use.tensor("x")  # lists have operators of their own
+        return f"{x} {operator} {y}"
+
+    return rewritten
+
+
+for _name, _operator in _OPERATORS.items():
+    rule(_name, "x, y, name")(_by_operator(_operator))
+
+
+def _by_method(method: str) -> Rule:
+    return lambda use: f"{use.tensor('x')}.{method}()"
+
+
+for _name in _METHODS.split():
+    rule(_name, "x, name")(_by_method(_OTHER_METHODS.get(_name, _name)))
+
+
+def _by_function(function: str) -> Rule:
+    return lambda use: f"{function}({use.code('x') if use.kind('x') == TENSOR else use.tensor('x')})"
+
+
+for _name, _function in _FUNCTIONS.items():
+    RULES[f"tf.{_name}"] = ["x", "name"], _by_function(_function)
+RULES["tf.logical_not"] = ["x", "name"], lambda use: f"~{use.tensor('x')}"
+
+
+@rule("maximum", "x, y, name")
+def maximum(use: Use) -> str:
+    return _bounded(use, "maximum", "min")
+
+
+@rule("minimum", "x, y, name")
+def minimum(use: Use) -> str:
+    return _bounded(use, "minimum", "max")
+
+
+def _bounded(use: Use, function: str, bound: str) -> str:
+    x, y = use.kind("x"), use.kind("y")
+    if x == y == NUMBER:
+        return f"{function[:3]}({use.code('x')}, {use.code('y')})"
+    if y == NUMBER:
+        return f"{use.tensor('x')}.clamp({bound}={use.code('y')})"
+    if x == NUMBER:
+        return f"{use.tensor('y')}.clamp({bound}={use.code('x')})"
+    left, right = (use.code(each) if use.kind(each) == TENSOR else use.tensor(each) for each in "xy")
+    return f"torch.{function}({left}, {right})"
+
+
+@rule("clip_by_value", "t, clip_value_min, clip_value_max, name")
+def clip_by_value(use: Use) -> str:
+    return f"{use.tensor('t')}.clamp({use.code('clip_value_min')}, {use.code('clip_value_max')})"
+
+
+@rule("clip_by_norm", "t, clip_norm, axes, name")
+def clip_by_norm(use: Use) -> str | None:
+    x, norm = use.tensor("t"), use.operand("clip_norm")
+    return None if "axes" in use else f"{x} * ({norm} / {x}.norm().clamp(min={norm}))"
+
+
+@rule("squared_difference", "x, y, name")
+def squared_difference(use: Use) -> str:
+    return f"({use.tensor('x')} - {use.operand('y')}).square()"
+
+
+@rule("add_n", "inputs, name")
+def add_n(use: Use) -> str:
+    return f"sum({use.code('inputs')})"
+
+
+@rule("matmul", "a, b, transpose_a, transpose_b, adjoint_a, adjoint_b, a_is_sparse, b_is_sparse, output_type, name")
+def matmul(use: Use) -> str | None:
+    sides = []
+    for side in "ab":
+        code = use.tensor(side)
+        for flag, ending in ((f"transpose_{side}", "mT"), (f"adjoint_{side}", "mH")):
+            if flag in use:
+                if not use.is_literal(flag):
+                    return None
+                code += f".{ending}" if use.value(flag) else ""
+        sides.append(code)
+    return " @ ".join(sides)
+
+
+@rule("cast", "x, dtype, name")
+def cast(use: Use) -> str:
+    if use.kind("x") == TENSOR:
+        return f"{use.operand('x')}.to({use.code('dtype')})"
+    return f"torch.as_tensor({use.code('x')}, dtype={use.code('dtype')})"
+
+
+@rule("to_float", "x, name")
+def to_float(use: Use) -> str:
+    return f"{use.tensor('x')}.float()"
+
+
+@rule("to_double", "x, name")
+def to_double(use: Use) -> str:
+    return f"{use.tensor('x')}.double()"
+
+
+@rule("to_int64", "x, name")
+def to_int64(use: Use) -> str:
+    return f"{use.tensor('x')}.long()"
+
+
+@rule("tensordot", "a, b, axes, name")
+def tensordot(use: Use) -> str:
+    return f"torch.tensordot({use.code('a')}, {use.code('b')}, dims={use.code('axes')})"
+
+
+def elementwise(operator: str, left: str, right: str, kinds: tuple[str, str], operands: tuple[str, str]) -> str | None:
+    """Arithmetic of what ``tf.shape`` gave: sizes here, of which torch's operators would make longer ones."""
+    if kinds in ((SHAPE, NUMBER), (SHAPE, SIZES), (SIZES, SHAPE), (NUMBER, SHAPE), (SHAPE, SHAPE)):
+        if NUMBER in kinds:
+            sizes, first = (left, "n") if kinds[1] == NUMBER else (right, operands[0])
+            second = operands[1] if kinds[1] == NUMBER else "n"
+            return f"[{first} {operator} {second} for n in {sizes}]"
+        return f"[m {operator} n for m, n in zip({left}, {right})]"
+    return None

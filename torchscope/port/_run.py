@@ -1,0 +1,138 @@
+"""TensorFlow 1 files as they were published, ported in memory when they are imported."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import linecache
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from ..errors import ArgumentValueError
+from ._port import port_text, read
+from ._result import Ported
+
+Porting = Callable[[str, str], Ported]
+Extra = Callable[[str], Mapping[str, object]]  # what a file finds among its globals, by its path
+
+
+class _Loader(importlib.abc.SourceLoader):
+    """Loads a file as what it becomes when it is ported."""
+
+    def __init__(self, fullname: str, path: str, porting: Porting, extra: Extra) -> None:
+        self._fullname, self.path, self._porting, self._extra = fullname, path, porting, extra
+
+    def get_filename(self, fullname: str) -> str:
+        return self.path
+
+    def get_data(self, path: str | bytes) -> bytes:
+        return Path(str(path)).read_bytes()
+
+    def get_code(self, fullname: str) -> CodeType:
+        code = self._porting(read(Path(self.path)), self.path).code
+        name = f"{self.path} (ported)"
+        linecache.cache[name] = len(code), None, code.splitlines(keepends=True), name  # for tracebacks
+        return compile(code, name, "exec", dont_inherit=True)
+
+    def exec_module(self, module: ModuleType) -> None:
+        vars(module).update(self._extra(self.path))
+        super().exec_module(module)
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    """Finds files of TensorFlow 1 below a folder."""
+
+    def __init__(self, folder: Path, porting: Porting = port_text, extra: Extra = lambda path: {}) -> None:
+        self.folder, self.porting, self.extra = folder.resolve(), porting, extra
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        found = importlib.machinery.PathFinder.find_spec(fullname, path or [str(self.folder)], target)
+        if found is None or found.origin is None or not found.origin.endswith(".py"):
+            return None
+        origin = Path(found.origin).resolve()
+        if not origin.is_relative_to(self.folder) or "tensorflow" not in read(origin):
+            return found if path is None and origin.is_relative_to(self.folder) else None
+        loader = _Loader(fullname, str(origin), self.porting, self.extra)
+        folders = found.submodule_search_locations
+        return importlib.util.spec_from_file_location(
+            fullname, origin, loader=loader, submodule_search_locations=folders
+        )
+
+
+@contextlib.contextmanager
+def importing(finder: Finder) -> Iterator[None]:
+    """Let imports find the files of a folder, and forget afterwards what was imported from there."""
+    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if _lies_below(name, finder.folder)}
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name in [name for name in list(sys.modules) if _lies_below(name, finder.folder)]:
+            del sys.modules[name]
+        sys.modules.update(hidden)
+
+
+def _lies_below(name: str, folder: Path) -> bool:
+    """Whether a module that is imported uses TensorFlow, or did, and lies below a folder."""
+    loader = getattr(getattr(sys.modules.get(name), "__spec__", None), "loader", None)
+    return isinstance(loader, _Loader) and Path(loader.path).is_relative_to(folder)
+
+
+def load(path: str | Path) -> ModuleType:
+    """A TensorFlow 1 file as a module of torchscope and torch: ported in memory, and remembered by what it holds.
+
+    What it imports of the files beside it is ported too. Nothing is written, and ``import tensorflow`` of other code
+    is as it was.
+
+    >>> import pathlib, tempfile, torch
+    >>> from torchscope import ScopedModule
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "scaled.py"
+    >>> _ = file.write_text("import tensorflow as tf\\ndef scaled(x): return x * tf.get_variable('s', [])\\n")
+    >>> model = ScopedModule(load(file).scaled, layout="tf").build(torch.ones(2))
+    >>> list(model.variables)
+    ['s']
+
+    Raises:
+        OSError: the file cannot be read.
+        ArgumentValueError: it cannot be ported.
+    """
+    file = Path(path).resolve()
+    read(file)
+    finder = Finder(file.parent)
+    with importing(finder):
+        return importlib.import_module(module_name(file, finder.folder))
+
+
+def module_name(file: Path, folder: Path) -> str:
+    """What a file is imported as, from a folder."""
+    parts = file.resolve().relative_to(folder).with_suffix("").parts
+    if not all(each.isidentifier() for each in parts):
+        raise ArgumentValueError.of("FILE", str(file), "Its name cannot be imported: it is no name of Python's.")
+    return ".".join(parts)
+
+
+def install(folder: str | Path) -> Finder:
+    """From now on, port what is imported from below a folder and uses TensorFlow. Undone by ``uninstall``.
+
+    Raises:
+        NotADirectoryError: there is no such folder.
+    """
+    if not Path(folder).is_dir():
+        raise NotADirectoryError(f"{folder} is no folder.")
+    finder = Finder(Path(folder))
+    sys.meta_path.insert(0, finder)
+    return finder
+
+
+def uninstall(finder: Finder) -> None:
+    """Undo ``install``; modules that were imported meanwhile stay."""
+    if finder in sys.meta_path:
+        sys.meta_path.remove(finder)
