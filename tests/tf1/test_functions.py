@@ -20,6 +20,13 @@ TIES = np.array([[1, 3, 3, 0], [2, 2, 2, 2], [-1, -5, -1, -5]])
 BOOLS = np.array([True, False, True])
 UP = np.array([0, 0, 2, 5])
 CASES: dict[str, tuple[Callable[..., Any], list[Any]]] = {
+    "clip_by_global_norm": (lambda tf, x, y: tf.clip_by_global_norm([x, y], 0.5), [[3, 4], [2]]),
+    "clip_by_global_norm of what is short": (lambda tf, x, y: tf.clip_by_global_norm([x, None, y], 1e3), [[3, 4], [2]]),
+    "clip_by_global_norm by another's norm": (
+        lambda tf, x, y: tf.clip_by_global_norm([x], 0.5, use_norm=tf.global_norm([y])),
+        [[3, 4], [2]],
+    ),
+    "global_norm": (lambda tf, x, y: tf.global_norm([x, y]), [[3, 4], [2]]),
     "reduce_mean": (lambda tf, x: tf.reduce_mean(x, 1), [[3, 4]]),
     "reduce_mean over all": (lambda tf, x: tf.reduce_mean(x), [[3, 4]]),
     "reduce_mean that keeps its axes": (lambda tf, x: tf.reduce_mean(x, [0, -1], keep_dims=True), [[3, 4, 2]]),

@@ -1,4 +1,4 @@
-"""From TensorFlow 1 source to source of torchscope and torch: the functions, scopes, names and comments of the file stay.
+"""From TensorFlow 1 source to source of torchscope and torch; functions, scopes, names and comments stay.
 
 ``torchscope port FILE... -o DIR`` writes it, with a proof (``--check``); here are its parts for programs, and
 :func:`load`, which ports a file when it is imported. Needs the extra ``port``.

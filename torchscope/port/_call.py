@@ -11,10 +11,10 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .._modules.scoped_module import ScopedModule
@@ -22,6 +22,7 @@ from ..errors import ArgumentValueError, ScopeError
 from ._run import Finder, importing, module_name
 
 Function = Callable[..., object]
+Arrays = Mapping[str, NDArray[np.generic]]
 
 
 class Call:
@@ -34,9 +35,7 @@ class Call:
         expected: the other arrays: what it is to give.
     """
 
-    def __init__(
-        self, text: str, function: Function, names: Sequence[str], arrays: Mapping[str, np.ndarray[Any, Any]]
-    ) -> None:
+    def __init__(self, text: str, function: Function, names: Sequence[str], arrays: Arrays) -> None:
         self.text, self.function = text, function
         self.inputs = {name: _as_input(arrays[name]) for name in names}
         self.expected = {name: array for name, array in arrays.items() if name not in names}
@@ -45,13 +44,13 @@ class Call:
         return ScopedModule(self.function, layout="tf").eval()
 
 
-def _as_input(array: np.ndarray[Any, Any]) -> object:
+def _as_input(array: NDArray[np.generic]) -> object:
     if array.dtype.kind in "US":
         return array.item() if array.ndim == 0 else array.tolist()
     return array.item() if array.ndim == 0 and array.dtype.kind == "b" else torch.from_numpy(array)
 
 
-def arrays_of(path: Path | None) -> dict[str, np.ndarray[Any, Any]]:
+def arrays_of(path: Path | None) -> dict[str, NDArray[np.generic]]:
     """The arrays of an ``.npz`` file, in its order.
 
     Raises:
@@ -67,7 +66,7 @@ def arrays_of(path: Path | None) -> dict[str, np.ndarray[Any, Any]]:
         raise ArgumentValueError.of("IO.npz", str(path), f"It is no .npz file of arrays: {error}.") from None
 
 
-def prepared(call: str, files: Sequence[Path], finder: Finder, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Call:
+def prepared(call: str, files: Sequence[Path], finder: Finder, arrays: Arrays) -> Call:
     """What an expression, or the function ``call`` of a file, is on some arrays; the files are imported by the finder.
 
     Raises:
@@ -86,7 +85,7 @@ def prepared(call: str, files: Sequence[Path], finder: Finder, arrays: Mapping[s
     return _of_expression(call, files, modules, finder, arrays)
 
 
-def _of_file(path: Path, finder: Finder, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Call:
+def _of_file(path: Path, finder: Finder, arrays: Arrays) -> Call:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file to call.")
     with importing(Finder(path.parent, finder.porting, finder.extra)):
@@ -107,7 +106,7 @@ def _of_expression(
     files: Sequence[Path],
     modules: Sequence[ModuleType],
     finder: Finder,
-    arrays: Mapping[str, np.ndarray[Any, Any]],
+    arrays: Arrays,
 ) -> Call:
     known: dict[str, object] = {"torch": torch, "np": np}
     for file, module in zip(files, modules, strict=True):

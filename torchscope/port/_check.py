@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 from .._torch import compiling_without_prints
 from ..checkpoint import LoadReport, load_checkpoint
 from ..errors import ArgumentValueError, CheckpointError
-from ._call import Call, named, run, said
+from ._call import Arrays, Call, named, run, said
 
 TOLERANCE = 1e-5
 
@@ -68,7 +67,7 @@ def check(call: Call, checkpoint: Path, *, tolerance: float = TOLERANCE, backend
     return found
 
 
-def compared(found: Mapping[str, Tensor], expected: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, float]:
+def compared(found: Mapping[str, Tensor], expected: Arrays) -> dict[str, float]:
     """How far each output is from what was recorded, relative to the largest value there."""
     missing = [name for name in expected if name not in found]
     if missing:

@@ -25,6 +25,10 @@ def as_python3(text: str, path: str) -> tuple[str, list[int]]:
     """
     changed: list[int] = []
     lines = text.split("\n")
+    for at, line in enumerate(lines):
+        if found := _EXCEPT.match(line):
+            lines[at] = f"{found[1]} as {found[2]}:{line[found.end() :]}"
+            changed.append(at + 1)
     while True:
         try:
             with warnings.catch_warnings():
@@ -44,19 +48,19 @@ def as_python3(text: str, path: str) -> tuple[str, list[int]]:
             lines[at] = mended
             changed.append(at + 1)
         else:
+            for at, line in enumerate(lines if changed else ()):
+                if found := _PRINT_NOTHING.match(line):
+                    lines[at] = f"{found[1]}print()"
+                    changed.append(at + 1)
             return "\n".join(lines), sorted(changed)
 
 
 def _mended(line: str) -> str | None:
     """A line of Python 2 as one of Python 3, if it is one of the kinds that are known."""
-    if found := _PRINT_NOTHING.match(line):
-        return f"{found[1]}print()"
     if found := _PRINT.match(line):
         ends_open = found[2].rstrip().endswith(",")
         arguments = found[2].rstrip().rstrip(",")
         return f"{found[1]}print({arguments}{', end=chr(32)' if ends_open else ''})"
-    if found := _EXCEPT.match(line):
-        return f"{found[1]} as {found[2]}:{line[found.end() :]}"
     if found := _RAISE.match(line):
         return f"{found[1]}({found[2]})"
     if found := _EXEC.match(line):

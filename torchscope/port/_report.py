@@ -38,16 +38,17 @@ def _checked_lines(checked: Checked) -> list[str]:
     report = checked.report
     told = [_line("loaded", f"{len(report.loaded)} of {checked.variables} variables")]
     for path in report.missing:
-        told.append(_line("missing", f"{path}  the checkpoint has no such array. {say_nearest(path, report.unused)}"))
+        near = say_nearest(path, report.unused)
+        told += [_line("missing", f"{path}  the checkpoint has no such array. {near}")]
     for name in report.unused:
-        told.append(_line("unused", f"{name}  the model has no such variable. {say_nearest(name, report.missing)}"))
-    for path, why in report.refused.items():
-        told.append(_line("refused", f"{path}  {why}"))
+        near = say_nearest(name, report.missing)
+        told += [_line("unused", f"{name}  the model has no such variable. {near}")]
+    told += [_line("refused", f"{path}  {why}") for path, (_, why) in report.refused.items()]
     if checked.errors:
         each = "  ".join(f"{name} {error:.1e}" for name, error in checked.errors.items())
         told.append(_line("compared", each))
-    for name in checked.differs:
-        told.append(_line("differs", f"{name} by {checked.errors[name]:.1e}, more than {checked.tolerance:.0e}"))
+    limit = f"more than {checked.tolerance:.0e}"
+    told += [_line("differs", f"{name} by {checked.errors[name]:.1e}, {limit}") for name in checked.differs]
     told.append(_line("compiled", "one graph" if checked.compiled is None else f"no: {checked.compiled}"))
     return told
 
@@ -76,7 +77,7 @@ def data(files: Sequence[Ported], checked: Checked | None) -> dict[str, object]:
             "loaded": sorted(report.loaded),
             "missing": list(report.missing),
             "unused": list(report.unused),
-            "refused": {path: str(why) for path, why in report.refused.items()},
+            "refused": {path: why for path, (_, why) in report.refused.items()},
             "errors": checked.errors,
             "tolerance": checked.tolerance,
             "compiled": checked.compiled,

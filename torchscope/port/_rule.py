@@ -1,14 +1,14 @@
-"""What a rule of rewriting is: a call of a symbol of TensorFlow, its arguments by name, and the line that it becomes."""
+"""What a rule of rewriting is: a call of a symbol of TensorFlow, its arguments by name, and what it becomes."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import libcst as cst
 
-from ._kinds import LIST, NUMBER, SHAPE, SIZES, TENSOR, Kind
+from ._kinds import TENSOR, Kind
 
 Rule = Callable[["Use"], str | None]
 _EMPTY: Final = cst.Module([])
@@ -71,7 +71,7 @@ class Use:
         """The source of an argument as a tensor, before a dot: of what may be none, made one."""
         return self.operand(name) if self.kind(name) == TENSOR else f"torch.as_tensor({self.code(name)})"
 
-    def value(self, name: str) -> Any:
+    def value(self, name: str) -> object:
         """An argument that is a literal; raises ``ValueError`` if it is none."""
         try:
             return ast.literal_eval(self.code(name))
@@ -110,6 +110,3 @@ def operand(node: cst.BaseExpression) -> str:
     code = source(node)
     simple = (cst.Name, cst.Attribute, cst.Call, cst.Subscript, cst.List, cst.SimpleString, cst.Integer, cst.Float)
     return code if node.lpar or isinstance(node, simple) else f"({code})"
-
-
-__all__ = ["LIST", "NUMBER", "RULES", "SHAPE", "SIZES", "TENSOR", "WITHOUT_EFFECT", "Rule", "Use", "rule", "source"]

@@ -73,10 +73,12 @@ _OTHER_NAMES: dict[str, str] = {
     "tf.keras.activations.relu": "tf.nn.relu",
 }
 # What TensorFlow 1.15 has no more: code that asks for it is written for two versions.
-GONE = set("""
-concat_v2 pack unpack mul sub neg inv select batch_matmul histogram_summary scalar_summary image_summary
-audio_summary merge_summary merge_all_summaries initialize_all_variables all_variables
-""".split()) | {"train.SummaryWriter", "nn.deconv2d", "nn.rnn", "nn.bidirectional_rnn"}  # fmt: skip
+GONE = {
+    *("concat_v2", "pack", "unpack", "mul", "sub", "neg", "inv", "select", "batch_matmul"),
+    *("histogram_summary", "scalar_summary", "image_summary", "audio_summary", "merge_summary"),
+    *("merge_all_summaries", "initialize_all_variables", "all_variables"),
+    *("train.SummaryWriter", "nn.deconv2d", "nn.rnn", "nn.bidirectional_rnn"),
+}
 
 # Values that are no calls, as source.
 VALUES: dict[str, str] = {
@@ -126,10 +128,11 @@ VALUES: dict[str, str] = {
     "tf.logical_not": "torch.logical_not",
     "tf.einsum": "torch.einsum",
 }
-_DTYPES = "float16 float32 float64 bfloat16 int8 int16 int32 int64 uint8 bool complex64 complex128".split()
+_FLOATS, _INTEGERS = ("float16", "float32", "float64", "bfloat16"), ("int8", "int16", "int32", "int64", "uint8")
+_DTYPES = (*_FLOATS, *_INTEGERS, "bool", "complex64", "complex128")
 VALUES |= {f"tf.{name}": f"torch.{name}" for name in _DTYPES}
-VALUES |= {f"tf.{name}.{end}": f"torch.finfo(torch.{name}).{end}" for name in _DTYPES[:4] for end in ("min", "max")}
-VALUES |= {f"tf.{name}.{end}": f"torch.iinfo(torch.{name}).{end}" for name in _DTYPES[4:9] for end in ("min", "max")}
+VALUES |= {f"tf.{name}.{end}": f"torch.finfo(torch.{name}).{end}" for name in _FLOATS for end in ("min", "max")}
+VALUES |= {f"tf.{name}.{end}": f"torch.iinfo(torch.{name}).{end}" for name in _INTEGERS for end in ("min", "max")}
 VALUES |= {"tf.half": "torch.float16", "tf.double": "torch.float64"}
 
 # What is a namespace of TensorFlow's, which code gives a short name: slim = tf.contrib.slim.

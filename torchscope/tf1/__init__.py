@@ -95,8 +95,10 @@ from ._control_flow import while_loop as while_loop
 from ._graph_only import unported as unported
 from ._math import argmax as argmax
 from ._math import argmin as argmin
+from ._math import clip_by_global_norm as clip_by_global_norm
 from ._math import cumsum as cumsum
 from ._math import div as div
+from ._math import global_norm as global_norm
 from ._math import reduce_mean as reduce_mean
 from ._math import segment_mean as segment_mean
 from ._math import segment_sum as segment_sum

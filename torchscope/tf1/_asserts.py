@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .._torch import assert_when_it_runs
 from ..errors import ArgumentValueError
 
 Value = Tensor | float | Sequence[float]
@@ -38,23 +39,22 @@ def _holds(name: str, sign: str, compare: Callable[[Tensor, Tensor], Tensor]) ->
         name: str | None = None,
     ) -> None:
         said = f"{message}: " if message else ""
-        if not isinstance(x, Tensor) and not isinstance(y, Tensor):
-            if not bool(compare(torch.as_tensor(x), torch.as_tensor(y)).all()):
-                raise ArgumentValueError.of("x", x, f"{said}It has to be {sign} {y}.")
-            return
         left = torch.as_tensor(x)
-        torch._assert(compare(left, torch.as_tensor(y, device=left.device)).all(), f"{said}x {sign} y does not hold")
+        holds = compare(left, torch.as_tensor(y, device=left.device)).all()
+        if torch.compiler.is_compiling() and (isinstance(x, Tensor) or isinstance(y, Tensor)):
+            assert_when_it_runs(holds, f"{said}x {sign} y does not hold")
+        elif not bool(holds):
+            raise ArgumentValueError.of("x", x, f"{said}It has to be {sign} {y}.")
 
     check.__name__ = check.__qualname__ = name
     check.__doc__ = f"""``tf.{name}``: that ``x {sign} y`` holds of all elements.
 
-    Numbers are looked at at once; tensors too, and in compiled code when it runs.
+    It is looked at at once; of tensors in compiled code, when that runs.
 
     >>> {name}({"2, 2" if "equal" in name else "3, 2" if "greater" in name else "1, 2"})
 
     Raises:
-        ArgumentValueError: it does not hold of numbers.
-        AssertionError: it does not hold of tensors.
+        ArgumentValueError: it does not hold; in compiled code a ``RuntimeError`` says so.
     """
     return check
 
@@ -82,4 +82,6 @@ def assert_rank(
         ArgumentValueError: it has others.
     """
     if x.dim() != rank:
-        raise ArgumentValueError.of("x", tuple(x.shape), f"{message or 'Its rank is wrong'}: it has to have {rank} axes.")
+        raise ArgumentValueError.of(
+            "x", tuple(x.shape), f"{message or 'Its rank is wrong'}: it has to have {rank} axes."
+        )

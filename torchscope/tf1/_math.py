@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -163,3 +164,29 @@ def unsorted_segment_sum(data: Tensor, segment_ids: Tensor, num_segments: int, n
     ids = segment_ids.reshape(-1).long()
     out = data.new_zeros(num_segments + 1, *rows.shape[1:])
     return out.index_add(0, torch.where(ids < 0, num_segments, ids), rows)[:num_segments]
+
+
+def global_norm(t_list: Sequence[Tensor | None], name: str | None = None) -> Tensor:
+    """``tf.global_norm``: the norm of all tensors as one vector; ``None`` counts as nothing.
+
+    >>> global_norm([torch.tensor([3.0]), None, torch.tensor([4.0])])
+    tensor(5.)
+    """
+    norms = [torch.linalg.vector_norm(each) for each in t_list if each is not None]
+    return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.tensor(0.0)
+
+
+def clip_by_global_norm(
+    t_list: Sequence[Tensor | None], clip_norm: Tensor | float, use_norm: Tensor | None = None, name: str | None = None
+) -> tuple[list[Tensor | None], Tensor]:
+    """``tf.clip_by_global_norm``: the tensors, made shorter together, and their norm before.
+
+    ``torch.nn.utils.clip_grad_norm_`` changes gradients in place, and adds 1e-6 to the norm.
+
+    >>> clip_by_global_norm([torch.tensor([3.0]), torch.tensor([4.0])], 1.0)
+    ([tensor([0.6000]), tensor([0.8000])], tensor(5.))
+    """
+    norm = global_norm(t_list) if use_norm is None else use_norm
+    limit = torch.as_tensor(clip_norm, dtype=norm.dtype, device=norm.device)
+    scale = limit / torch.maximum(norm, limit) + (norm - norm)  # not a number, if the norm is none or infinite
+    return [None if each is None else each * scale for each in t_list], norm

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .._rule import NUMBER, RULES, SHAPE, SIZES, TENSOR, Rule, Use, rule
+from .._kinds import NUMBER, SHAPE, SIZES, TENSOR
+from .._rule import RULES, Rule, Use, rule
 
 _OPERATORS = {
     "add": "+",
@@ -55,8 +56,16 @@ for _name, _operator in _OPERATORS.items():
     rule(_name, "x, y, name")(_by_operator(_operator))
 
 
+_OF_NUMBERS = {"sqrt", "exp", "log", "sin", "cos", "tanh"}
+
+
 def _by_method(method: str) -> Rule:
-    return lambda use: f"{use.tensor('x')}.{method}()"
+    def rewritten(use: Use) -> str:
+        if use.kind("x") == NUMBER and method in _OF_NUMBERS:
+            return f"math.{method}({use.code('x')})"
+        return f"{use.tensor('x')}.{method}()"
+
+    return rewritten
 
 
 for _name in _METHODS.split():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .._rule import LIST, NUMBER, SHAPE, SIZES, Use, rule
+from .._kinds import LIST, NUMBER, SHAPE, SIZES, joins_sizes, stacks_numbers
+from .._rule import Use, rule
 
 
 @rule("reshape", "tensor, shape, name")
@@ -29,7 +30,7 @@ def size(use: Use) -> str:
 def concat(use: Use) -> str | None:
     axis = "axis" if "axis" in use else "concat_dim"
     values = use.elements("values")
-    if values is not None and all(kind in (SIZES, SHAPE) for kind in use.kinds_of_elements("values")):
+    if values is not None and joins_sizes(use.kinds_of_elements("values")):
         return f"[{', '.join(_unpacked(each) for each in values)}]"
     if use.kind("values") == NUMBER or axis not in use:  # the order of arguments before TensorFlow 1.0
         return f"torch.cat({use.code('axis')}, {use.code('values')})" if "axis" in use else None
@@ -43,7 +44,7 @@ def _unpacked(sizes: str) -> str:
 
 @rule("stack", "values, axis, name")
 def stack(use: Use) -> str:
-    if use.elements("values") is not None and set(use.kinds_of_elements("values")) <= {NUMBER} and "axis" not in use:
+    if stacks_numbers(use.kinds_of_elements("values")) and "axis" not in use:
         return use.code("values")  # sizes, for a shape
     return f"torch.stack({use.code('values')}{', ' + use.code('axis') if 'axis' in use else ''})"
 
@@ -87,6 +88,8 @@ def gather(use: Use) -> str | None:
     if "batch_dims" in use or ("axis" in use and not use.is_literal("axis")):
         return None
     axis = use.value("axis") if "axis" in use else 0
+    if not isinstance(axis, int):
+        return None
     if axis < 0:
         return f"{use.tensor('params')}[..., {use.code('indices')}]" if axis == -1 else None
     return f"{use.tensor('params')}[{':, ' * axis}{use.code('indices')}]"
