@@ -61,7 +61,7 @@ FLOORS = {
     "port": """
     _result _symbols _names _kinds _bindings _inference _rule _rules._arithmetic _rules._arrays _rules._creation
     _rules._graph _rules._reductions _rules.__init__ _notes _imports _statements _expressions _rewrite _python2 _port
-    _run _call _check _record _report _tool __init__
+    _run _call _check _record _report _tensorflow _trace _tool __init__
     """,
 }
 # The public faces, and the commands; these import from anywhere above but one another's insides.

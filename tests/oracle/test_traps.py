@@ -1,4 +1,4 @@
-"""The table of traps in ``docs/porting.md``: its numbers are TensorFlow's and torch's, and what it says to write helps."""
+"""The table of traps in ``docs/porting.md``: its numbers are TensorFlow's and torch's, and what to write helps."""
 
 from __future__ import annotations
 

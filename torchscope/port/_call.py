@@ -156,11 +156,16 @@ def said(error: BaseException) -> str:
 
 
 def named(result: object, expected: Sequence[str]) -> dict[str, Tensor]:
-    """The tensors of a result by the names of what was recorded: its own keys, or in order."""
-    if isinstance(result, Mapping):
-        return {str(name): torch.as_tensor(value) for name, value in result.items()}
+    """The tensors of a result by the names of what was recorded."""
+    return {name: torch.as_tensor(value) for name, value in by_name(result, expected).items()}
+
+
+def by_name(result: object, expected: Sequence[str]) -> dict[str, object]:
+    """What a result has, by its own keys or fields, or by names in order."""
     fields = getattr(result, "_asdict", None)
     if fields is not None and set(fields()) & set(expected):
-        return named(fields(), expected)
+        result = fields()
+    if isinstance(result, Mapping):
+        return {str(name): value for name, value in result.items()}
     every = result if isinstance(result, (tuple, list)) else [result]
-    return {name: torch.as_tensor(value) for name, value in zip(expected, every, strict=False)}
+    return dict(zip(expected, every, strict=False))

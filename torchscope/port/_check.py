@@ -28,6 +28,7 @@ class Checked:
         errors: by output, the largest difference over the largest value.
         tolerance: up to where an error is none.
         compiled: ``None`` if it was compiled as one graph and gives the same, else why not.
+        first: where it first differs from TensorFlow, in words; ``None`` if it does not.
     """
 
     variables: int
@@ -35,6 +36,7 @@ class Checked:
     tolerance: float
     errors: dict[str, float] = field(default_factory=dict)
     compiled: str | None = None
+    first: str | None = None
 
     @property
     def differs(self) -> list[str]:

@@ -10,7 +10,7 @@ from ._bindings import Bindings
 from ._inference import Inference
 from ._kinds import ITEMS, LIST, NUMBER, SHAPE, SIZES, TENSOR, UNKNOWN
 from ._names import Names, dotted
-from ._result import Ported
+from ._result import Mode, Ported
 from ._rule import operand, source
 from ._rules._arithmetic import elementwise
 from ._statements import Statements
@@ -25,9 +25,9 @@ _NUMPYS_OF_NUMBERS = ("sqrt", "log", "exp", "sin", "cos", "prod")
 class Expressions(Statements):
     """Rewrites what stands around calls, by the kinds of its parts."""
 
-    def __init__(self, names: Names, kinds: Inference, bindings: Bindings, ported: Ported, *, records: bool) -> None:
+    def __init__(self, names: Names, kinds: Inference, bindings: Bindings, ported: Ported, mode: Mode) -> None:
         super().__init__(names, ported)
-        self._kinds, self._bindings, self._records = kinds, bindings, records
+        self._kinds, self._bindings, self._records = kinds, bindings, mode == "records"
         self._made: set[cst.CSTNode] = set()  # what rules made and put in parentheses
         self._functions: list[cst.CSTNode] = []
 

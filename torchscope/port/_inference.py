@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 import libcst as cst
-from libcst.metadata import CodePosition
+from libcst.metadata import CodePosition, MetadataWrapper, PositionProvider
 
 from ._bindings import Bindings, Bound
 from ._kinds import (
@@ -263,3 +263,20 @@ _LOOKS: dict[type[cst.CSTNode], Callable[..., Kind]] = {
     cst.Lambda: lambda inference, node: OTHER,
     cst.Dict: lambda inference, node: OTHER,
 }
+
+
+def read_names(
+    wrapper: MetadataWrapper, recorded: Recorded | None
+) -> tuple[Names, Bindings, Inference, Callable[[cst.CSTNode], CodePosition]]:
+    """What the names of a file are, and where its parts stand."""
+    positions = wrapper.resolve(PositionProvider)
+    nowhere = CodePosition(0, 0)
+
+    def position(node: cst.CSTNode) -> CodePosition:
+        found = positions.get(node)
+        return nowhere if found is None else found.start
+
+    names, bindings = Names(), Bindings()
+    wrapper.module.visit(names)
+    wrapper.module.visit(bindings)
+    return names, bindings, Inference(names, bindings, position, recorded), position

@@ -9,13 +9,13 @@ from pathlib import Path
 from ..errors import ArgumentValueError
 from ._kinds import Recorded
 from ._python2 import as_python3
-from ._result import Ported
+from ._result import Mode, Ported
 from ._rewrite import rewritten
 
 _TF2 = re.compile(r"\btf\.function\b|\bGradientTape\b|\btf\.Module\b|class \w+\(tf\.keras\.Model\)")
 
 
-def port(text: str, path: str = "<text>", *, recorded: Recorded | None = None, records: bool = False) -> Ported:
+def port(text: str, path: str = "<text>", *, recorded: Recorded | None = None, mode: Mode = "plain") -> Ported:
     """TensorFlow 1 source as source of torchscope and torch.
 
     >>> print(port("import tensorflow as tf\\n\\ndef loss(x, y):\\n    return tf.reduce_sum(tf.square(x - y))\\n").code)
@@ -29,7 +29,7 @@ def port(text: str, path: str = "<text>", *, recorded: Recorded | None = None, r
         text: the source of a file.
         path: what it is called in messages.
         recorded: the kinds of arguments that a run has shown, by line and column.
-        records: write code that tells the kinds of its arguments to ``__kind__``.
+        mode: what the code tells when it runs: the kinds of its arguments, or the value of each call.
 
     Raises:
         ArgumentValueError: it does not parse, is written for TensorFlow 2, or needs a name that it has for itself.
@@ -41,7 +41,7 @@ def port(text: str, path: str = "<text>", *, recorded: Recorded | None = None, r
         )
         raise ArgumentValueError.of("FILE", path, mend)
     python3, lines = as_python3(text, path)
-    ported = rewritten(python3, path, recorded, records=records)
+    ported = rewritten(python3, path, recorded, mode)
     ported.before = text
     if lines:
         ported.changed["Python 2  ->  Python 3"] = lines

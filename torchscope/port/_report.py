@@ -49,6 +49,8 @@ def _checked_lines(checked: Checked) -> list[str]:
         told.append(_line("compared", each))
     limit = f"more than {checked.tolerance:.0e}"
     told += [_line("differs", f"{name} by {checked.errors[name]:.1e}, {limit}") for name in checked.differs]
+    if checked.first is not None:
+        told.append(_line("first", checked.first))
     told.append(_line("compiled", "one graph" if checked.compiled is None else f"no: {checked.compiled}"))
     return told
 
@@ -80,6 +82,7 @@ def data(files: Sequence[Ported], checked: Checked | None) -> dict[str, object]:
             "refused": {path: why for path, (_, why) in report.refused.items()},
             "errors": checked.errors,
             "tolerance": checked.tolerance,
+            "first": checked.first,
             "compiled": checked.compiled,
             "passed": checked.passed,
         }

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 How = Literal["torch", "torchscope", "torchscope.tf1", "left"]
+# Code that also tells the kinds of its arguments to ``__kind__``, or the value of each call to ``__site__``.
+Mode = Literal["plain", "records", "sites"]
 
 
 @dataclass(frozen=True)

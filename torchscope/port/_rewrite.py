@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import libcst as cst
-from libcst.metadata import CodePosition, MetadataWrapper, PositionProvider
+from libcst.metadata import MetadataWrapper
 
 from ..errors import ArgumentValueError
 from ..tf1._graph_only import instead_of
 from . import _rules
 from ._bindings import Bindings
 from ._expressions import PACKAGES, Expressions
-from ._inference import Inference
-from ._kinds import NUMBER, SHAPE, SIZES, UNKNOWN, Recorded
+from ._inference import Inference, read_names
+from ._kinds import LIST, NUMBER, SHAPE, SIZES, TENSOR, UNKNOWN, Recorded
 from ._names import Names, dotted
-from ._result import How, Ported
+from ._result import How, Mode, Ported
 from ._rule import RULES, WITHOUT_EFFECT, Use, source
 from ._symbols import VALUES, is_namespace, of_tf1, of_torchscope, parameters_of
 
@@ -35,8 +35,9 @@ _LOGGERS = {
 class Rewriter(Expressions):
     """Rewrites a file whose names are known."""
 
-    def __init__(self, names: Names, kinds: Inference, bindings: Bindings, ported: Ported, *, records: bool) -> None:
-        super().__init__(names, kinds, bindings, ported, records=records)
+    def __init__(self, names: Names, kinds: Inference, bindings: Bindings, ported: Ported, mode: Mode) -> None:
+        super().__init__(names, kinds, bindings, ported, mode)
+        self._tells_sites = mode == "sites"
         self._whole: set[cst.CSTNode] = set()  # chains a.b.c that are symbols, whole
         self._callees: set[cst.CSTNode] = set()
 
@@ -98,6 +99,12 @@ class Rewriter(Expressions):
     # Calls
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
+        call = self._rewritten(original_node, updated_node)
+        if self._tells_sites and self.symbol(original_node.func) and self._kinds.of(original_node) in (TENSOR, LIST):
+            return self._told(original_node, call, "__site__")
+        return call
+
+    def _rewritten(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
         symbol = self.symbol(original_node.func)
         if symbol is None:
             return self._method(original_node, updated_node)
@@ -205,34 +212,22 @@ def names_of(names: list[str], name: str) -> str | None:
     return "x" if name in ("features", "logits", "tensor", "input") and "x" in names else None
 
 
-def rewritten(text: str, path: str, recorded: Recorded | None = None, *, records: bool = False) -> Ported:
+def rewritten(text: str, path: str, recorded: Recorded | None = None, mode: Mode = "plain") -> Ported:
     """The text of a file, ported.
 
     Args:
         path: what the file is called in messages.
         recorded: the kinds of arguments that a run has shown, by line and column.
-        records: write code that tells the kinds of its arguments to ``__kind__``.
+        mode: what the code tells when it runs.
     """
     wrapper = MetadataWrapper(cst.parse_module(text))
-    positions = wrapper.resolve(PositionProvider)
-    nowhere = CodePosition(0, 0)
-
-    def position(node: cst.CSTNode) -> CodePosition:
-        found = positions.get(node)
-        return nowhere if found is None else found.start
-
     ported = Ported(path, text)
-    names, bindings = Names(), Bindings()
-    wrapper.module.visit(names)
-    wrapper.module.visit(bindings)
+    names, bindings, kinds, position = read_names(wrapper, recorded)
     hidden = {"torch", "tf1"} & names.bound
     if hidden and names.imports:
         mend = f"It has a name of its own, {sorted(hidden)[0]}, that the ported file needs. Rename it first."
         raise ArgumentValueError.of("FILE", path, mend)
-    rewriter = Rewriter(names, Inference(names, bindings, position, recorded), bindings, ported, records=records)
+    rewriter = Rewriter(names, kinds, bindings, ported, mode)
     rewriter.position = position
     ported.code = wrapper.module.visit(rewriter).code if names.imports else text
     return ported
-
-
-Position = Callable[[cst.CSTNode], CodePosition]

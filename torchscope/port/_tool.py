@@ -16,6 +16,7 @@ from ._port import port, read
 from ._record import Recorder
 from ._result import Ported
 from ._run import Finder, importing
+from ._trace import Attempt, first_difference
 
 
 def port_files(
@@ -52,13 +53,16 @@ def port_files(
     finder = Finder(folder, lambda text, path: port(text, path, recorded=recorded.get(path)))
     with importing(finder):
         called = prepared(call, files, finder, arrays)
-        return ported, check(called, checkpoint, tolerance=tolerance, backend=backend)
+        checked = check(called, checkpoint, tolerance=tolerance, backend=backend)
+    if checked.differs:
+        checked.first = first_difference(Attempt(call, files, folder, arrays, checkpoint), recorded, tolerance)
+    return ported, checked
 
 
 def _recorded(files: Sequence[Path], call: str, folder: Path, io: Path | None) -> dict[str, Recorded]:
     """The kinds of the arguments of each file, in one run of the call."""
     recorder = Recorder()
-    finder = Finder(folder, lambda text, path: port(text, path, records=True), recorder.globals_of)
+    finder = Finder(folder, lambda text, path: port(text, path, mode="records"), recorder.globals_of)
     with importing(finder):
         called = prepared(call, files, finder, arrays_of(io))
         run(called, called.model())
