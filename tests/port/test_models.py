@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tests.port.whole_models import DATA, MODELS, SOURCES
+from tests.releases.limits import beyond_torch_before
 from torchscope import ScopedModule
 from torchscope.checkpoint import load_checkpoint
 from torchscope.port import load, port_files
@@ -29,7 +30,15 @@ def arrays(name: str, file: str) -> dict[str, Any]:
         return {key: saved[key] for key in saved.files}
 
 
-@pytest.mark.parametrize("name", MODELS)
+BEYOND = {
+    "encoder": beyond_torch_before(2, 12, "Dynamo does not trace copy.deepcopy"),
+    "decoder": beyond_torch_before(2, 12, "Dynamo does not trace self.__dict__.update"),
+    "residual": beyond_torch_before(2, 13, "id() of a tensor that is computed"),
+    "translation": beyond_torch_before(2, 11, "print of a shape breaks the graph"),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=BEYOND.get(name, ())) for name in MODELS])
 def test_a_model_passes_the_check(name: str) -> None:
     """The weights load, values are TensorFlow's to 1e-5, and the model compiles as one graph."""
     (ported,), checked = port_files(
@@ -79,7 +88,7 @@ def close(what: str, ours: Tensor | None, theirs: np.ndarray[Any, Any], least: f
     assert difference < 1e-4, f"{what} differs by {difference:.1e}"
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["encoder", "language"])
 def test_a_file_as_published_runs_when_it_is_imported(name: str) -> None:
     expected = arrays(name, "io.npz")
     module = load(SOURCES / f"{name}.py")

@@ -23,7 +23,7 @@ RUNTIME = ("nvidia-cuda-runtime", "nvidia-cuda-cupti")
 # What torch itself imports, and what the core of the suite needs.
 PACKAGES = """
 filelock typing-extensions sympy networkx jinja2 fsspec setuptools numpy
-pytest pytest-xdist hypothesis cramjam crc32c rich safetensors tqdm
+pytest pytest-xdist hypothesis cramjam crc32c libcst rich safetensors tqdm
 """.split()
 # Of the libraries that are loaded, those that every Linux has.
 OF_THE_SYSTEM = re.compile(r"(lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|z|util)|ld-linux.*|libcuda)\.so")
