@@ -13,6 +13,7 @@ from ._names import Names, dotted
 from ._result import Mode, Ported
 from ._rule import operand, source
 from ._rules._arithmetic import elementwise
+from ._rules._arrays import unpacked
 from ._statements import Statements
 from ._symbols import GONE
 
@@ -121,6 +122,11 @@ class Expressions(Statements):
         kinds = self._kinds.of(original_node.left), self._kinds.of(original_node.right)
         if TENSOR in kinds:
             return self._with_a_tensor(original_node, updated_node)
+        parts = (updated_node.left, updated_node.right)
+        if operator == "+" and SHAPE not in kinds and any(map(_is_part_of_a_shape, parts)):
+            return self.made(
+                f"[{', '.join(unpacked(each) for each in parts)}]"
+            )  # TensorShape takes lists, Size does not
         if operator is None or SHAPE not in kinds:
             return updated_node
         sides = source(updated_node.left), source(updated_node.right)
@@ -176,6 +182,13 @@ class Expressions(Statements):
         if isinstance(node.value, (cst.List, cst.ListComp, cst.Tuple)) or value == LIST:
             return False
         return target != NUMBER or value not in (NUMBER, UNKNOWN)
+
+
+def _is_part_of_a_shape(node: cst.BaseExpression) -> bool:
+    """Whether it is ``x.shape`` or a slice of it, and no number of it."""
+    if isinstance(node, cst.Subscript):
+        return _is_shape(node.value) and isinstance(node.slice[0].slice, cst.Slice)
+    return _is_shape(node)
 
 
 def _is_shape(node: cst.BaseExpression) -> bool:

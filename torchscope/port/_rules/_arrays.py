@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import libcst as cst
+
 from .._kinds import LIST, NUMBER, SHAPE, SIZES, joins_sizes, stacks_numbers
-from .._rule import Use, rule
+from .._rule import Use, operand, rule
 
 
 @rule("reshape", "tensor, shape, name")
@@ -31,15 +33,16 @@ def concat(use: Use) -> str | None:
     axis = "axis" if "axis" in use else "concat_dim"
     values = use.elements("values")
     if values is not None and joins_sizes(use.kinds_of_elements("values")):
-        return f"[{', '.join(_unpacked(each) for each in values)}]"
+        return f"[{', '.join(unpacked(each) for each in values)}]"
     if use.kind("values") == NUMBER or axis not in use:  # the order of arguments before TensorFlow 1.0
         return f"torch.cat({use.code('axis')}, {use.code('values')})" if "axis" in use else None
     return f"torch.cat({use.code('values')}, {use.code(axis)})"
 
 
-def _unpacked(sizes: str) -> str:
+def unpacked(sizes: str | cst.BaseExpression) -> str:
     """Sizes inside of a list: those of a list that is written out, else with a star."""
-    return sizes[1:-1] if sizes.startswith("[") and sizes.endswith("]") and "]" not in sizes[:-1] else f"*{sizes}"
+    code = sizes if isinstance(sizes, str) else operand(sizes)
+    return code[1:-1] if code.startswith("[") and code.endswith("]") and "]" not in code[:-1] else f"*{code}"
 
 
 @rule("stack", "values, axis, name")
