@@ -159,10 +159,10 @@ CASES: dict[str, tuple[Callable[[], Any], type[ScopeError], type[Exception], str
         "get_variable_scope()" + INACTIVE,
     ),
     "variable_scope outside": (
-        lambda: variable_scope("a").__enter__(),
+        lambda: variable_scope(None, "a").__enter__(),
         errors.NoActiveModuleError,
         RuntimeError,
-        "variable_scope()" + INACTIVE,
+        "variable_scope(None, default_name)" + INACTIVE,
     ),
     "parameters unbuilt": (lambda: ScopedModule(net).parameters(), errors.NotBuiltError, RuntimeError, UNBUILT),
     "named_parameters unbuilt": (

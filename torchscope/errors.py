@@ -521,6 +521,10 @@ class ArgumentValueError(ScopeError, ValueError):
     def of(cls, argument: str, asked: object, mend: str) -> Self:
         return cls._said(f"{argument}={asked!r} is not allowed here.", mend)
 
+    @classmethod
+    def of_what_it_gave(cls, argument: str, asked: object, found: str) -> Self:
+        return cls._said(f"{argument} {asked}: {found}")
+
 
 class ArgumentTypeError(ScopeError, TypeError):
     """An argument is of a type that cannot serve; the message says which ones can.

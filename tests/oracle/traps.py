@@ -129,8 +129,7 @@ def _torchs_tie() -> Any:
 
 def _ours_tie() -> Any:
     x = torch.tensor(0.0, requires_grad=True)
-    y = 0.2 * x
-    torch.where(x >= y, x, y).backward()  # type: ignore[no-untyped-call]
+    tf1.maximum(x, 0.2 * x).backward()  # type: ignore[no-untyped-call]
     return x.grad
 
 
@@ -221,7 +220,7 @@ TRAPS = [
         _tie,
         _torchs_tie,
         _ours_tie,
-        "`torch.where(x >= y, x, y)`",
+        "`tf1.maximum`",
     ),
     Trap(
         "`contrib.layers.layer_norm` of [[1, 2], [3, 6]]: over all axes but the first",

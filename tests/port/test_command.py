@@ -125,6 +125,18 @@ def test_a_call_may_be_a_file(linear: Path, weights: Path, io: Path, tmp_path: P
     assert main(command) == 0
 
 
+def test_a_call_of_a_file_that_is_no_tensorflow_runs_the_port_and_not_the_recorder(
+    linear: Path, weights: Path, io: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is imported anew for each run; it kept what it had imported for the first one."""
+    linear.write_text(LINEAR + "\ndef inner(x):\n    return tf.nn.relu(linear(x))\n")
+    file = tmp_path / "try_it.py"
+    file.write_text("import linear\ndef call(x): return {'y': linear.inner(x)}\n")
+    command = ["port", str(linear), "--call", str(file), "--check", str(weights), str(io), "--backend", "aot_eager"]
+    assert main(command) == 0, capsys.readouterr()
+    assert not {"linear", "try_it"} & set(sys.modules)
+
+
 def test_a_difference_and_a_missing_partner_are_told(
     linear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,15 +177,15 @@ BAD: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     ),
     "a call of what is not there": (
         lambda p: [str(p / "linear.py"), "--diff", "--call", "linear.model(x)"],
-        "It asks for x. There are the files linear",
+        "it asks for x. There are linear, np, torch",
     ),
     "a call that is no expression": (
         lambda p: [str(p / "linear.py"), "--diff", "--call", "linear.("],
-        "It is no expression of Python",
+        "it is no expression of Python",
     ),
     "a call that fails": (
         lambda p: [str(p / "linear.py"), "--diff", "--call", "linear.linear(torch.ones(3, 2), 'a')"],
-        "It failed: VariableShapeError: .* at linear.py",
+        "it failed: VariableShapeError: .* at linear.py",
     ),
     "a call of a function that is not there": (
         lambda p: [str(p / "linear.py"), "--diff", "--call", "linear.nothing()"],
@@ -212,6 +224,10 @@ BAD: dict[str, tuple[Callable[[Path], list[str]], str]] = {
         ],
         r"recorded with the shape \[5\], and the call gives \[1, 2\]",
     ),
+    "a call without its inputs": (
+        lambda p: [str(p / "linear.py"), "--diff", "--call", str(p / "c_linear.py")],
+        "`call` takes x, and the recorded arrays are none",
+    ),
     "no recording": (
         lambda p: [
             str(p / "linear.py"),
@@ -233,6 +249,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(
     (tmp_path / "binary.py").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "broken.py").write_text("import tensorflow as tf; def (\n")
     (tmp_path / "plain.py").write_text("x = 1\n")
+    (tmp_path / "c_linear.py").write_text("def call(x): return x\n")
     np.savez(tmp_path / "other.npz", other=np.ones(7, np.float32))
     np.savez(tmp_path / "shapes.npz", x=np.ones((1, 3), np.float32), y=np.ones(5, np.float32))
     arguments, message = BAD[what]
@@ -241,7 +258,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(
     said = capsys.readouterr()
     assert "Traceback" not in said.err
     assert said.out == ""
-    assert len(said.err.strip().splitlines()) <= 3
+    assert len(said.err.strip().splitlines()) <= 7  # the report, what is wrong, and the table of a checkpoint
     assert re.search(message, said.err), said.err
     assert [each for each in sorted(tmp_path.rglob("*")) if "__pycache__" not in str(each)] == before
 

@@ -55,7 +55,14 @@ PAIRS = {
     "tf.pow(x, 3)": "x ** 3",
     "-tf.square(x - y)": "-(x - y).square()",
     "tf.maximum(x, 0.0)": "x.clamp(min=0.0)",
-    "tf.minimum(x, y)": "torch.minimum(x, y)",
+    "tf.minimum(x, y)": "tf1.minimum(x, y)",
+    "tf.maximum(0.0, x)": "tf1.maximum(0.0, x)",
+    "tf.cast(x > y, 'float')": "(x > y).to(torch.float32)",
+    "tf.zeros([2], dtype='int32')": "torch.zeros(2, dtype=torch.int32)",
+    "tf.get_variable('w', [2], 'float32')": "get_variable('w', [2], torch.float32)",
+    "x.dtype.base_dtype": "x.dtype",
+    "x[:, ::-1]": "x.flip(1)",
+    "u[::-1]": "u[::-1]",
     "tf.maximum(n, 1)": "max(n, 1)",
     "tf.add(x, y) * 2": "(x + y) * 2",
     "tf.multiply(x, 1.0 / n)": "x * (1.0 / n)",
@@ -131,12 +138,35 @@ FILES = {
     ),
     "a try for an old version is decided": (
         "try:\n  c = tf.pack\nexcept AttributeError:\n  c = 3\n",
-        "c = 3",
+        "tf = unported\nc = 3",
     ),
     "a summary is a comment": (
         "def f(x):\n  tf.summary.scalar('x', x)\n  return tf.exp(x)\n",
         "def f(x):\n  # torchscope port: tf.summary.scalar: instead, `torch.utils.tensorboard.SummaryWriter`.\n"
         "  # tf.summary.scalar('x', x)\n  return torch.as_tensor(x).exp()",
+    ),
+    "a summary on a line with other statements is a comment too": (
+        "def f(x):\n  y = tf.exp(x); tf.summary.scalar('x', x)\n  return y\n",
+        "tf = unported\ndef f(x):\n  y = torch.as_tensor(x).exp()\n"
+        "  # torchscope port: tf.summary.scalar: instead, `torch.utils.tensorboard.SummaryWriter`.\n"
+        "  # tf.summary.scalar('x', x)\n  return y",
+    ),
+    "what changes a variable is no comment": (
+        "def f(v):\n  tf.assign_add(v, v)\n",
+        "tf = unported\ndef f(v):\n"
+        "  # torchscope port: tf.assign_add: instead, `buffer.copy_(value)`, `add_`, `sub_`.\n"
+        "  tf.assign_add(v, v)",
+    ),
+    "what only tensors of a graph have is told": (
+        "def f(x):\n  y = tf.exp(x)\n  y.set_shape([2])\n  return y.op.name\n",
+        "def f(x):\n  y = torch.as_tensor(x).exp()\n"
+        "  # torchscope port: Tensor.set_shape: instead, nothing: its shape is known.\n  # y.set_shape([2])\n  # torchscope port: Tensor.op: instead, a name of your own, or"
+        " `tf1.name_of(v)` of a variable.\n  return y.op.name",
+    ),
+    "the switch to TensorFlow 1 is a comment": (
+        "import tensorflow.compat.v1 as tf\ntf.disable_v2_behavior()\nx = tf.exp(1.0)\n",
+        "# torchscope port: tf.disable_v2_behavior: instead, nothing: each call is a graph of TensorFlow 1.\n"
+        "# tf.disable_v2_behavior()\nx = math.exp(1.0)",
     ),
     "a block of nothing but summaries stays a block": (
         "def f(x):\n  for n in range(3):\n    tf.summary.scalar('x', x)\n",
@@ -144,7 +174,7 @@ FILES = {
     ),
     "what is left stands under a note": (
         "def f():\n  with tf.Session() as session:\n    return session\n",
-        "def f():\n  # torchscope port: tf.Session: instead, `ScopedModule`, which is called.\n"
+        "tf = unported\ndef f():\n  # torchscope port: tf.Session: instead, `ScopedModule`, which is called.\n"
         "  with tf.Session() as session:",
     ),
     "code that chooses by names": (

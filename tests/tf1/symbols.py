@@ -63,8 +63,6 @@ LINES: dict[str, tuple[str, str]] = {
     "tf.matmul": ("tf.matmul(x, y, transpose_b=True)", "x @ y.mT"),
     "tf.matrix_determinant": ("tf.matrix_determinant(m)", "torch.linalg.det(m)"),
     "tf.matrix_inverse": ("tf.matrix_inverse(m)", "torch.linalg.inv(m)"),
-    "tf.maximum": ("tf.maximum(x, y)", "torch.maximum(x, y)"),
-    "tf.minimum": ("tf.minimum(x, y)", "torch.minimum(x, y)"),
     "tf.mod": ("tf.mod(i, -3)", "i % -3"),
     "tf.multiply": ("tf.multiply(x, y)", "x * y"),
     "tf.nn.elu": ("tf.nn.elu(x)", "F.elu(x)"),

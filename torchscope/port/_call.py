@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .._modules.scoped_module import ScopedModule
 from ..errors import ArgumentValueError, ScopeError
-from ._run import Finder, importing, module_name
+from ._run import Finder, module_name
 
 Function = Callable[..., object]
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -63,7 +63,7 @@ def arrays_of(path: Path | None) -> dict[str, NDArray[np.generic]]:
         with np.load(path) as saved:
             return {name: saved[name] for name in saved.files}
     except (ValueError, AttributeError, EOFError, KeyError) as error:
-        raise ArgumentValueError.of("IO.npz", str(path), f"It is no .npz file of arrays: {error}.") from None
+        raise ArgumentValueError.of_what_it_gave("IO.npz", path, f"it is no .npz file of arrays: {error}.") from None
 
 
 def prepared(call: str, files: Sequence[Path], finder: Finder, arrays: Arrays) -> Call:
@@ -75,7 +75,7 @@ def prepared(call: str, files: Sequence[Path], finder: Finder, arrays: Arrays) -
     try:
         modules = [importlib.import_module(module_name(file, finder.folder)) for file in files]
         if call.endswith(".py"):
-            return _of_file(Path(call), finder, arrays)
+            return _of_file(Path(call), arrays)
     except (ScopeError, OSError):
         raise
     except Exception as error:  # what a file does when it is imported
@@ -85,19 +85,18 @@ def prepared(call: str, files: Sequence[Path], finder: Finder, arrays: Arrays) -
     return _of_expression(call, files, modules, finder, arrays)
 
 
-def _of_file(path: Path, finder: Finder, arrays: Arrays) -> Call:
+def _of_file(path: Path, arrays: Arrays) -> Call:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file to call.")
-    with importing(Finder(path.parent, finder.porting, finder.extra)):
-        module = importlib.import_module(module_name(path, path.resolve().parent))
+    module = importlib.import_module(module_name(path, path.resolve().parent))
     function = getattr(module, "call", None)
     if not callable(function):
-        raise ArgumentValueError.of("--call", str(path), "The file has no function `call`.")
+        raise ArgumentValueError.of_what_it_gave("--call", path, "the file has no function `call`.")
     names = [name for name, each in inspect.signature(function).parameters.items() if each.default is each.empty]
     missing = [name for name in names if name not in arrays]
     if missing:
-        mend = f"`call` takes {', '.join(names)}, and the recorded arrays are {', '.join(arrays) or 'none'}."
-        raise ArgumentValueError.of("--call", str(path), mend)
+        found = f"`call` takes {', '.join(names)}, and the recorded arrays are {', '.join(arrays) or 'none'}."
+        raise ArgumentValueError.of_what_it_gave("--call", path, found)
     return Call(str(path), function, names, arrays)
 
 
@@ -116,14 +115,16 @@ def _of_expression(
     try:
         tree = ast.parse(call, mode="eval")
     except SyntaxError as error:
-        raise ArgumentValueError.of("--call", call, f"It is no expression of Python: {error.msg}.") from None
+        raise ArgumentValueError.of_what_it_gave(
+            "--call", call, f"it is no expression of Python: {error.msg}."
+        ) from None
     asked = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
     bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     names = list(dict.fromkeys(name for name in asked if name in arrays))
     unknown = [name for name in asked if name not in {*arrays, *known, *bound, *dir(__builtins__), *_BUILTINS}]
     if unknown:
-        mend = f"It asks for {unknown[0]}. There are the files {', '.join(sorted(known))}"
-        raise ArgumentValueError.of("--call", call, f"{mend} and the arrays {', '.join(arrays) or '(none)'}.")
+        found = f"it asks for {unknown[0]}. There are {', '.join(sorted(known))} and the arrays of IO.npz: "
+        raise ArgumentValueError.of_what_it_gave("--call", call, f"{found}{', '.join(arrays) or 'none was given'}.")
     source = f"def call({', '.join(names)}):\n    return {ast.unparse(tree)}\n"
     exec(compile(source, "<--call>", "exec"), known)
     function = known["call"]
@@ -144,7 +145,7 @@ def run(call: Call, model: Callable[..., object]) -> object:
         with torch.no_grad(), contextlib.redirect_stdout(sys.stderr):  # what it prints is not a part of the report
             return model(*call.inputs.values())
     except Exception as error:
-        raise ArgumentValueError.of("--call", call.text, f"It failed: {said(error)}") from error
+        raise ArgumentValueError.of_what_it_gave("--call", call.text, f"it failed: {said(error)}") from error
 
 
 def said(error: BaseException) -> str:

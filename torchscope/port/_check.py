@@ -61,7 +61,7 @@ def check(call: Call, checkpoint: Path, *, tolerance: float = TOLERANCE, backend
     try:
         report = load_checkpoint(model, checkpoint, strict=False)
     except CheckpointError as error:
-        raise ArgumentValueError.of("--check", str(checkpoint), str(error).partition("\n")[0]) from None
+        raise ArgumentValueError.of_what_it_gave("--check", checkpoint, str(error)) from None
     found = Checked(len(model.variables), report, tolerance)
     result = run(call, model)
     found.errors = compared(named(result, list(call.expected)), call.expected)
@@ -73,14 +73,14 @@ def compared(found: Mapping[str, Tensor], expected: Arrays) -> dict[str, float]:
     """How far each output is from what was recorded, relative to the largest value there."""
     missing = [name for name in expected if name not in found]
     if missing:
-        mend = f"The call gives {', '.join(found) or 'nothing'}, and {', '.join(missing)} was recorded too."
-        raise ArgumentValueError.of("IO.npz", missing[0], f"{mend} Return a dict with these names.")
+        told = f"it was recorded, and the call gives {', '.join(found) or 'nothing'}. Return a dict with these names."
+        raise ArgumentValueError.of_what_it_gave("IO.npz", missing[0], told)
     errors = {}
     for name, array in expected.items():
         ours = found[name].detach().cpu()
         if tuple(ours.shape) != array.shape:
-            mend = f"It was recorded with the shape {list(array.shape)}, and the call gives {list(ours.shape)}."
-            raise ArgumentValueError.of("IO.npz", name, mend)
+            told = f"it was recorded with the shape {list(array.shape)}, and the call gives {list(ours.shape)}."
+            raise ArgumentValueError.of_what_it_gave("IO.npz", name, told)
         errors[name] = difference(ours, torch.from_numpy(np.asarray(array)))
     return errors
 

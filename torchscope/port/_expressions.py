@@ -15,11 +15,20 @@ from ._rule import operand, source
 from ._rules._arithmetic import elementwise
 from ._rules._arrays import unpacked
 from ._statements import Statements
-from ._symbols import GONE
+from ._symbols import GONE, dtype_of
 
 PACKAGES = re.compile(r"(?<![\w.])(torch|F|tf1|math|contextlib|logging)\.")
 _OPEN = (cst.BinaryOperation, cst.UnaryOperation, cst.Comparison, cst.BooleanOperation, cst.IfExp, cst.Lambda)
 _OPERATORS = {cst.Add: "+", cst.Subtract: "-", cst.Multiply: "*", cst.FloorDivide: "//", cst.Modulo: "%"}
+# What tensors of a graph have, and others have not.
+_OF_GRAPHS = {
+    "op": "a name of your own, or `tf1.name_of(v)` of a variable",
+    "name": "a name of your own, or `tf1.name_of(v)` of a variable",
+    "eval": "the tensor itself",
+    "set_shape": "nothing: its shape is known",
+    "graph": "nothing",
+    "consumers": "nothing",
+}
 _NUMPYS_OF_NUMBERS = ("sqrt", "log", "exp", "sin", "cos", "prod")
 
 
@@ -112,8 +121,18 @@ class Expressions(Statements):
         if name == "name" and op is not None and isinstance(base, cst.Attribute) and self._kinds.is_variable(op.value):
             return self.made(f"tf1.name_of({source(base.value)})[:-2]")
         if name == "base_dtype":
-            return updated.with_changes(attr=cst.Name("dtype"))
+            return base
+        if name in _OF_GRAPHS and self._kinds.of(node.value) == TENSOR:
+            self.leave_attribute(node, name, _OF_GRAPHS[name])
         return updated
+
+    def leave_Subscript(self, original_node: cst.Subscript, updated_node: cst.Subscript) -> cst.BaseExpression:
+        """``x[:, ::-1]``, which torch refuses."""
+        backwards = [n for n, each in enumerate(original_node.slice) if source_of_slice(each.slice) == "::-1"]
+        others = [source_of_slice(each.slice) for n, each in enumerate(original_node.slice) if n not in backwards]
+        if backwards and set(others) <= {":"} and self._kinds.of(original_node.value) == TENSOR:
+            return self.made(f"{operand(updated_node.value)}.flip({', '.join(map(str, backwards))})")
+        return updated_node
 
     def leave_BinaryOperation(
         self, original_node: cst.BinaryOperation, updated_node: cst.BinaryOperation
@@ -167,6 +186,12 @@ class Expressions(Statements):
         self.note(package, f"tf.{path}", "torch")
         return cst.Name(str((path not in GONE) is wanted))
 
+    def as_dtype(self, node: cst.BaseExpression) -> cst.BaseExpression:
+        """A dtype that is written as text, as torch has it."""
+        text = node.evaluated_value if isinstance(node, cst.SimpleString) else None
+        code = dtype_of(text) if isinstance(text, str) else None
+        return node if code is None else self.made(code)
+
     def leave_Arg(self, original_node: cst.Arg, updated_node: cst.Arg) -> cst.Arg:
         return updated_node.with_changes(value=self.bare(updated_node.value))
 
@@ -193,3 +218,7 @@ def _is_part_of_a_shape(node: cst.BaseExpression) -> bool:
 
 def _is_shape(node: cst.BaseExpression) -> bool:
     return isinstance(node, cst.Attribute) and node.attr.value == "shape"
+
+
+def source_of_slice(node: cst.BaseSlice) -> str:
+    return cst.Module([]).code_for_node(node).replace(" ", "")

@@ -105,13 +105,11 @@ class Imports(Notes):
                 package, _, last = path.rpartition(".")
                 home = f"torchscope.tf1.{package}" if package else "torchscope.tf1"
                 lines.append(f"from {home} import {last}" + (f" as {name}" if last != name else ""))
-        for name in sorted(self._unported - set(self._kept) - {""}):
-            if name in self.names.known:
-                symbol = self.names.symbol(cst.Name(name)) or "tf"
-                path = symbol.removeprefix("tf").removeprefix(".")
-                lines.append("from torchscope.tf1 import unported" + ("" if name == "unported" else f" as {name}"))
-                if path:
-                    lines[-1:] = ["from torchscope.tf1 import unported", f"{name} = unported.{path}"]
+        left = {name: (self.names.symbol(cst.Name(name)) or "tf") for name in self._unported - set(self._kept) - {""}}
+        left = {name: symbol for name, symbol in left.items() if name in self.names.known}
+        if left:
+            lines.append("from torchscope.tf1 import unported")
+        lines += [f"{name} = unported{symbol.removeprefix('tf')}" for name, symbol in sorted(left.items())]
         return list(dict.fromkeys(lines))
 
 

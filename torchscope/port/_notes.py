@@ -11,7 +11,7 @@ from libcst.metadata import CodePosition
 from ..tf1._graph_only import instead_of
 from ._names import Names, dotted
 from ._result import Found, How, Ported
-from ._symbols import is_summary, of_tf1
+from ._symbols import is_summary, is_without_result
 
 S = TypeVar("S", bound=cst.CSTNode)
 
@@ -47,6 +47,12 @@ class Notes(cst.CSTTransformer):
         func = node.func if isinstance(node, cst.Call) else node
         self._notes[-1].append((f"# torchscope port: {symbol}: {note}.", root_of(func)))
 
+    def leave_attribute(self, node: cst.CSTNode, name: str, instead: str) -> None:
+        """Leave an attribute that only tensors of a graph have."""
+        note = f"instead, {instead}"
+        self.ported.found.append(Found(self.position(node).line, f"Tensor.{name}", "left", note))
+        self._notes[-1].append((f"# torchscope port: Tensor.{name}: {note}.", ""))
+
     def is_left(self, node: cst.BaseExpression) -> None:
         self._unported.add(root_of(node))
 
@@ -60,13 +66,32 @@ class Notes(cst.CSTTransformer):
 
     def leave_SimpleStatementLine(
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
-    ) -> cst.BaseStatement | cst.RemovalSentinel:
+    ) -> cst.BaseStatement | cst.RemovalSentinel | cst.FlattenSentinel[cst.BaseStatement]:
         notes = self._notes.pop()
         if not updated_node.body:
             return cst.RemoveFromParent()
+        if notes and len(original_node.body) > 1 and len(original_node.body) == len(updated_node.body):
+            return self._one_by_one(original_node, updated_node, notes)
         if notes and self._is_only_a_call_left(original_node):
             return self._commented(original_node, updated_node, [text for text, _ in notes])
         return self._noted(updated_node, notes)
+
+    def _one_by_one(
+        self, original: cst.SimpleStatementLine, updated: cst.SimpleStatementLine, notes: list[tuple[str, str]]
+    ) -> cst.FlattenSentinel[cst.BaseStatement]:
+        """Statements of one line on lines of their own, so that one of them can become a comment."""
+        made: list[cst.BaseStatement] = []
+        for was, now in zip(original.body, updated.body, strict=True):
+            before = cst.SimpleStatementLine([was.with_changes(semicolon=cst.MaybeSentinel.DEFAULT)])
+            after = cst.SimpleStatementLine([now.with_changes(semicolon=cst.MaybeSentinel.DEFAULT)])
+            before = before.with_changes(body=[was])  # as it was read, for what its names are
+            if self._is_only_a_call_left(before):
+                made.append(self._commented(before, after, [text for text, _ in notes]))
+            else:
+                made.append(after)
+        made[0] = made[0].with_changes(leading_lines=[*updated.leading_lines, *getattr(made[0], "leading_lines", ())])
+        self._unported.update(root for _, root in notes)
+        return cst.FlattenSentinel(made)
 
     def _noted(self, node: S, notes: list[tuple[str, str]]) -> S:
         """A statement with notes before it; the names of TensorFlow's that it still has are needed."""
@@ -81,10 +106,13 @@ class Notes(cst.CSTTransformer):
             return False
         if not isinstance(statement.value, cst.Call):
             return isinstance(statement, cst.Assign) and is_summary(self.symbol(statement.value) or "")
-        symbol = self.symbol(statement.value.func)
-        if symbol is None or of_tf1(symbol) is not None or instead_of(symbol) is None:
+        func = statement.value.func
+        if isinstance(statement, cst.Expr) and isinstance(func, cst.Attribute) and func.attr.value == "set_shape":
+            return True
+        symbol = self.symbol(func)
+        if symbol is None:
             return False
-        return isinstance(statement, cst.Expr) or is_summary(symbol)
+        return is_summary(symbol) or (isinstance(statement, cst.Expr) and is_without_result(symbol))
 
     def _commented(
         self, original: cst.SimpleStatementLine, node: cst.SimpleStatementLine, notes: list[str]

@@ -83,7 +83,7 @@ def data(files: Sequence[Ported], checked: Checked | None) -> dict[str, object]:
             "errors": checked.errors,
             "tolerance": checked.tolerance,
             "first": checked.first,
-            "compiled": checked.compiled,
+            "compiled": checked.compiled or "one graph",
             "passed": checked.passed,
         }
     return told

@@ -139,6 +139,8 @@ class Rewriter(Expressions):
         given = _bound(names, [updated.args[n] for n in keep])
         if written is None or given is None:
             return None
+        if "dtype" in given:
+            given["dtype"] = self.as_dtype(given["dtype"])
         try:
             code = rule(Use(given, written, self._kinds.of))
         except KeyError:  # an argument that it cannot do without was not given
@@ -163,6 +165,8 @@ class Rewriter(Expressions):
         for n, (was, argument) in enumerate(zip(node.args, updated.args, strict=True)):
             name = argument.keyword.value if argument.keyword else list(names)[n] if n < len(names) else None
             wants = names.get(name or "", "") in ("Tensor", "Tensor | None")
+            if name == "dtype":
+                argument = argument.with_changes(value=self.as_dtype(argument.value))
             if wants and not argument.star and self._kinds.of(was.value) in (NUMBER, SIZES, SHAPE):
                 argument = argument.with_changes(value=self.made(f"torch.as_tensor({source(argument.value)})"))
             arguments.append(argument)

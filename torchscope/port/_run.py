@@ -21,6 +21,9 @@ Porting = Callable[[str, str], Ported]
 Extra = Callable[[str], Mapping[str, object]]  # what a file finds among its globals, by its path
 
 
+_FOUND = "found by torchscope.port"
+
+
 class _Loader(importlib.abc.SourceLoader):
     """Loads a file as what it becomes when it is ported."""
 
@@ -34,9 +37,10 @@ class _Loader(importlib.abc.SourceLoader):
         return Path(str(path)).read_bytes()
 
     def get_code(self, fullname: str) -> CodeType:
-        code = self._porting(read(Path(self.path)), self.path).code
+        text = read(Path(self.path))
+        code, shown = self._porting(text, self.path).code, port_text(text, self.path).code
         name = f"{self.path} (ported)"
-        linecache.cache[name] = len(code), None, code.splitlines(keepends=True), name  # for tracebacks
+        linecache.cache[name] = len(shown), None, shown.splitlines(keepends=True), name  # for tracebacks
         return compile(code, name, "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
@@ -50,6 +54,12 @@ class Finder(importlib.abc.MetaPathFinder):
     def __init__(self, folder: Path, porting: Porting = port_text, extra: Extra = lambda path: {}) -> None:
         self.folder, self.porting, self.extra = folder.resolve(), porting, extra
 
+    def beside(self, call: str) -> list[Finder]:
+        """This one; and for a call that is a file, one for its folder."""
+        path = Path(call)
+        is_file = call.endswith(".py") and path.resolve().parent != self.folder
+        return [self, Finder(path.parent, self.porting, self.extra)] if is_file else [self]
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
@@ -58,32 +68,43 @@ class Finder(importlib.abc.MetaPathFinder):
             return None
         origin = Path(found.origin).resolve()
         if not origin.is_relative_to(self.folder) or "tensorflow" not in read(origin):
-            return found if path is None and origin.is_relative_to(self.folder) else None
+            if path is not None or not origin.is_relative_to(self.folder):
+                return None
+            found.loader_state = _FOUND
+            return found
         loader = _Loader(fullname, str(origin), self.porting, self.extra)
         folders = found.submodule_search_locations
-        return importlib.util.spec_from_file_location(
+        spec = importlib.util.spec_from_file_location(
             fullname, origin, loader=loader, submodule_search_locations=folders
         )
+        if spec is not None:
+            spec.loader_state = _FOUND
+        return spec
 
 
 @contextlib.contextmanager
-def importing(finder: Finder) -> Iterator[None]:
-    """Let imports find the files of a folder, and forget afterwards what was imported from there."""
-    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if _lies_below(name, finder.folder)}
-    sys.meta_path.insert(0, finder)
+def importing(*finders: Finder) -> Iterator[None]:
+    """Let imports find the files of some folders, and forget afterwards what was imported from there."""
+    folders = [finder.folder for finder in finders]
+    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if _lies_below(name, folders)}
+    sys.meta_path[:0] = finders
     try:
         yield
     finally:
-        sys.meta_path.remove(finder)
-        for name in [name for name in list(sys.modules) if _lies_below(name, finder.folder)]:
+        for finder in finders:
+            sys.meta_path.remove(finder)
+        for name in [name for name in list(sys.modules) if _lies_below(name, folders)]:
             del sys.modules[name]
         sys.modules.update(hidden)
 
 
-def _lies_below(name: str, folder: Path) -> bool:
-    """Whether a module that is imported uses TensorFlow, or did, and lies below a folder."""
-    loader = getattr(getattr(sys.modules.get(name), "__spec__", None), "loader", None)
-    return isinstance(loader, _Loader) and Path(loader.path).is_relative_to(folder)
+def _lies_below(name: str, folders: Sequence[Path]) -> bool:
+    """Whether a module was found by a finder, below one of some folders."""
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    if getattr(spec, "loader_state", None) is not _FOUND or spec is None or spec.origin is None:
+        return False
+    origin = Path(spec.origin).resolve()
+    return any(origin.is_relative_to(folder) for folder in folders)
 
 
 def load(path: str | Path) -> ModuleType:

@@ -118,8 +118,6 @@ VALUES: dict[str, str] = {
     "tf.multiply": "torch.mul",
     "tf.add": "torch.add",
     "tf.subtract": "torch.sub",
-    "tf.maximum": "torch.maximum",
-    "tf.minimum": "torch.minimum",
     "tf.matmul": "torch.matmul",
     "tf.zeros_like": "torch.zeros_like",
     "tf.ones_like": "torch.ones_like",
@@ -160,6 +158,14 @@ def is_summary(symbol: str) -> bool:
     return re.match(r"^tf\.(summary\.\w+|\w+_summary|merge_all_summaries)$", symbol) is not None
 
 
+def is_without_result(symbol: str) -> bool:
+    """Whether a call is there for the program around the model alone: no value and no variable depends on it."""
+    wanted = r"^tf\.(logging\.\w+|(app|flags)\.\w+(\.\w+)?|(disable|enable)_\w+|reset_default_graph|\w+_initializer"
+    return (
+        is_summary(symbol) or re.match(wanted + r"|initialize_\w+|NoGradient|train\.write_graph)$", symbol) is not None
+    )
+
+
 def of_tf1(symbol: str) -> str | None:
     """The path of a symbol in ``torchscope.tf1``, if it is there."""
     path = symbol.removeprefix("tf.")
@@ -190,3 +196,9 @@ def parameters_of(symbol: str) -> dict[str, str]:
     if not isinstance(function, FunctionType):
         return {}
     return {name: str(each.annotation) for name, each in inspect.signature(function).parameters.items()}
+
+
+def dtype_of(text: str) -> str | None:
+    """The source of a dtype of torch by the text that TensorFlow takes for it, ``"float32"``."""
+    name = {"float": "float32", "double": "float64", "half": "float16"}.get(text, text)
+    return f"torch.{name}" if name in _DTYPES else None

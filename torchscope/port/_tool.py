@@ -51,7 +51,7 @@ def port_files(
     if checkpoint is None:
         return ported, None
     finder = Finder(folder, lambda text, path: port(text, path, recorded=recorded.get(path)))
-    with importing(finder):
+    with importing(*finder.beside(call)):
         called = prepared(call, files, finder, arrays)
         checked = check(called, checkpoint, tolerance=tolerance, backend=backend)
     if checked.differs:
@@ -63,7 +63,7 @@ def _recorded(files: Sequence[Path], call: str, folder: Path, io: Path | None) -
     """The kinds of the arguments of each file, in one run of the call."""
     recorder = Recorder()
     finder = Finder(folder, lambda text, path: port(text, path, mode="records"), recorder.globals_of)
-    with importing(finder):
+    with importing(*finder.beside(call)):
         called = prepared(call, files, finder, arrays_of(io))
         run(called, called.model())
     return recorder.of

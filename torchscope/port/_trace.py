@@ -102,7 +102,7 @@ def _ours(attempt: Attempt, recorded: Mapping[str, Recorded]) -> Traced:
         lambda text, path: port(text, path, recorded=recorded.get(path), mode="sites"),
         watch.globals_of,
     )
-    with importing(finder):
+    with importing(*finder.beside(attempt.call)):
         called = prepared(attempt.call, attempt.files, finder, attempt.arrays)
         model = called.model()
         run(called, model)
@@ -115,7 +115,7 @@ def _ours(attempt: Attempt, recorded: Mapping[str, Recorded]) -> Traced:
 def _theirs(attempt: Attempt) -> Traced:
     watch = Watch()
     finder = Finder(attempt.folder, sited, watch.globals_of)
-    with tensorflow_1() as tf, importing(finder), tf.Graph().as_default():
+    with tensorflow_1() as tf, importing(*finder.beside(attempt.call)), tf.Graph().as_default():
         called = prepared(attempt.call, attempt.files, finder, attempt.arrays)
         watch.forget()
         result = called.function(*(tf.constant(attempt.arrays[name]) for name in called.inputs))

@@ -99,6 +99,8 @@ from ._math import clip_by_global_norm as clip_by_global_norm
 from ._math import cumsum as cumsum
 from ._math import div as div
 from ._math import global_norm as global_norm
+from ._math import maximum as maximum
+from ._math import minimum as minimum
 from ._math import reduce_mean as reduce_mean
 from ._math import segment_mean as segment_mean
 from ._math import segment_sum as segment_sum

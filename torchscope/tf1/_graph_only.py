@@ -7,6 +7,7 @@ from typing import NoReturn
 
 # Regular expressions of symbols without the "tf." before them.
 INSTEAD: dict[str, str] = {
+    r"(disable|enable)_\w+": "nothing: each call is a graph of TensorFlow 1",
     r"placeholder(_with_default)?": "an argument of the function",
     r"(get_default_)?(Session|session|Graph|graph|InteractiveSession)$": "`ScopedModule`, which is called",
     r"(global|local|all|trainable)_variables_initializer|initialize_all_variables": "`ScopedModule`, which is called",

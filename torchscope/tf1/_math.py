@@ -190,3 +190,33 @@ def clip_by_global_norm(
     limit = torch.as_tensor(clip_norm, dtype=norm.dtype, device=norm.device)
     scale = limit / torch.maximum(norm, limit) + (norm - norm)  # not a number, if the norm is none or infinite
     return [None if each is None else each * scale for each in t_list], norm
+
+
+def maximum(x: Tensor | float, y: Tensor | float, name: str | None = None) -> Tensor:
+    """``tf.maximum``, whose gradient is all for ``x`` where both are equal; ``torch.maximum`` gives half to each.
+
+    >>> x = torch.tensor(0.0, requires_grad=True)
+    >>> maximum(x, 0.2 * x).backward()
+    >>> x.grad
+    tensor(1.)
+    """
+    x, y = _two(x, y)
+    return torch.where((x >= y) | (x != x), x, y)
+
+
+def minimum(x: Tensor | float, y: Tensor | float, name: str | None = None) -> Tensor:
+    """``tf.minimum``, whose gradient is all for ``x`` where both are equal; ``torch.minimum`` gives half to each.
+
+    >>> minimum(torch.tensor([1.0, 3.0]), 2.0)
+    tensor([1., 2.])
+    """
+    x, y = _two(x, y)
+    return torch.where((x <= y) | (x != x), x, y)
+
+
+def _two(x: Tensor | float, y: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Both as tensors; a number has the dtype of the other one."""
+    like = x if isinstance(x, Tensor) else y
+    if isinstance(like, Tensor):
+        x, y = (torch.as_tensor(each, dtype=like.dtype, device=like.device) for each in (x, y))
+    return torch.as_tensor(x), torch.as_tensor(y)

@@ -97,10 +97,7 @@ def _bounded(use: Use, function: str, bound: str) -> str:
         return f"{function[:3]}({use.code('x')}, {use.code('y')})"
     if y == NUMBER:
         return f"{use.tensor('x')}.clamp({bound}={use.code('y')})"
-    if x == NUMBER:
-        return f"{use.tensor('y')}.clamp({bound}={use.code('x')})"
-    left, right = (use.code(each) if use.kind(each) == TENSOR else use.tensor(each) for each in "xy")
-    return f"torch.{function}({left}, {right})"
+    return f"tf1.{function}({use.code('x')}, {use.code('y')})"  # torch halves the gradient where both are equal
 
 
 @rule("clip_by_value", "t, clip_value_min, clip_value_max, name")
