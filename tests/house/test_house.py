@@ -51,7 +51,7 @@ FLOORS = {
     contrib._arg_scope contrib._initializers contrib._regularizers contrib._utils contrib._variables contrib._layers
     contrib._convolutions contrib._normalization contrib._shapes contrib.layers contrib.framework contrib.utils
     contrib.rnn contrib.slim contrib.__init__
-    _arrays _asserts _math _random _blocks _control_flow _graph_only image losses __init__
+    _convert _arrays _asserts _math _random _blocks _control_flow _graph_only image losses __init__
     """,
     "graph": "_node _dot _tensorboard _graph _record __init__",
     "checkpoint": """

@@ -20,7 +20,7 @@ from torchscope.checkpoint import load_checkpoint
 from torchscope.port import load, port_files
 
 # What each file has that only a graph has a use for, besides summaries.
-LEFT = {"encoder": ["tf.gfile.GFile"]}
+LEFT = {"encoder": ["tf.gfile.GFile", "Tensor.name"]}
 # Moved twice in one step, by real and by made-up images, in an order that TensorFlow leaves to chance.
 UNORDERED = {f"moved/discriminator/d_bn1/moving_{each}" for each in ("mean", "variance")}
 

@@ -20,6 +20,7 @@ class Bound(NamedTuple):
     order: int = 0  # when it is bound, in the order of the file
     block: tuple[cst.CSTNode, ...] = ()  # the branches and loops that it stands in, the outermost first
     always: bool = False  # of a comprehension: it reaches what stands before it too
+    is_parameter: bool = False  # it is what a call gives, or a default
 
 
 class Place(NamedTuple):
@@ -50,6 +51,10 @@ class Bindings(cst.CSTVisitor):
         self._parameters: dict[str, tuple[cst.FunctionDef, list[str]]] = {}
         self._calls: list[cst.Call] = []
         self._tensors: set[tuple[cst.CSTNode | None, str]] = set()  # parameters that are used as only tensors are
+        self._shared: set[str] = set()  # names that functions bind around themselves
+        self._defined: set[str] = set()
+        self._ambiguous: set[str] = set()  # names of several functions, or of methods
+        self._classes = 0
         self._stack: list[cst.CSTNode | None] = [None]
         self._blocks: list[tuple[cst.CSTNode, ...]] = [()]
         self._order = 0
@@ -67,6 +72,8 @@ class Bindings(cst.CSTVisitor):
         place = self.places.get(node)
         if place is None:
             return []
+        if node.value in self._shared:
+            return [Bound(None)]
         function = place.function
         while function is not None and node.value not in self.of[function]:
             function = self.around.get(function)
@@ -75,13 +82,29 @@ class Bindings(cst.CSTVisitor):
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         self._enter(node, [each.name.value for each in node.params.params])
-        self._parameters[node.name.value] = node, [each.name.value for each in node.params.params]
+        name = node.name.value
+        if self._classes or name in self._defined:
+            self._ambiguous.add(name)
+        self._defined.add(name)
+        self._parameters[name] = node, [each.name.value for each in node.params.params]
         for each in node.params.params:
             if each.default is not None and dotted(each.default) != "None":
-                self.of[node][each.name.value].append(Bound(each.default))
+                self.of[node][each.name.value].append(Bound(each.default, is_parameter=True))
 
     def leave_FunctionDef(self, original_node: cst.FunctionDef) -> None:
         self._leave()
+
+    def visit_ClassDef(self, node: cst.ClassDef) -> None:
+        self._classes += 1
+
+    def leave_ClassDef(self, original_node: cst.ClassDef) -> None:
+        self._classes -= 1
+
+    def visit_Global(self, node: cst.Global) -> None:
+        self._shared.update(each.name.value for each in node.names)
+
+    def visit_Nonlocal(self, node: cst.Nonlocal) -> None:
+        self._shared.update(each.name.value for each in node.names)
 
     def visit_Lambda(self, node: cst.Lambda) -> None:
         self._enter(node, [each.name.value for each in node.params.params])
@@ -177,19 +200,34 @@ class Bindings(cst.CSTVisitor):
         placed = bound._replace(order=self._order, block=self._blocks[-1])
         self.of[self._stack[-1]].setdefault(name, []).append(placed)
 
+    def gives_no_more(self, function: cst.FunctionDef) -> bool:
+        """Whether no call in this file gives a function more than its named parameters."""
+        names = [each.name.value for each in (*function.params.params, *function.params.kwonly_params)]
+        for call in self._calls:
+            if isinstance(call.func, cst.Name) and call.func.value == function.name.value:
+                given = [each.keyword.value for each in call.args if each.keyword]
+                positional = [each for each in call.args if not each.keyword]
+                if any(each.star for each in call.args) or len(positional) > len(function.params.params):
+                    return False
+                if not set(given) <= set(names):
+                    return False
+        return True
+
     def leave_Module(self, original_node: cst.Module) -> None:
         """Bind the arguments of the calls in this file to the parameters of its functions."""
         called: set[str] = set()
+        for name in self._ambiguous:
+            self.returns.pop(name, None)
         for call in self._calls:
             name = call.func.value if isinstance(call.func, cst.Name) else ""
-            if name in self._parameters:
+            if name in self._parameters and name not in self._ambiguous:
                 called.add(name)
                 function, parameters = self._parameters[name]
                 for n, argument in enumerate(call.args):
                     keyword = argument.keyword.value if argument.keyword else None
                     at = keyword or (parameters[n] if n < len(parameters) and not argument.star else None)
                     if at in self.of[function]:
-                        self.of[function][at].append(Bound(argument.value))
+                        self.of[function][at].append(Bound(argument.value, is_parameter=True))
         for name, (function, parameters) in self._parameters.items():
             for parameter in parameters if name not in called else ():
                 is_tensor = (function, parameter) in self._tensors

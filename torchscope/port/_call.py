@@ -157,8 +157,20 @@ def said(error: BaseException) -> str:
 
 
 def named(result: object, expected: Sequence[str]) -> dict[str, Tensor]:
-    """The tensors of a result by the names of what was recorded."""
-    return {name: torch.as_tensor(value) for name, value in by_name(result, expected).items()}
+    """The tensors of a result by the names of what was recorded.
+
+    Raises:
+        ArgumentValueError: one of these is no tensor.
+    """
+    found = {}
+    for name, value in by_name(result, expected).items():
+        if name in expected:
+            try:
+                found[name] = torch.as_tensor(value)
+            except (TypeError, ValueError, RuntimeError):
+                told = f"it was recorded, and the call gives a {type(value).__name__}, which is no tensor."
+                raise ArgumentValueError.of_what_it_gave("IO.npz", name, told) from None
+    return found
 
 
 def by_name(result: object, expected: Sequence[str]) -> dict[str, object]:

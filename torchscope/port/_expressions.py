@@ -87,6 +87,8 @@ class Expressions(Statements):
         if not isinstance(func, cst.Attribute):
             return updated
         base, method = func.value, func.attr.value
+        if method in self.names.bound:  # a method of the file's own
+            return updated
         if source(base) in ("np", "numpy") and len(node.args) == 1 and not node.args[0].star:
             kind, wanted = self._kinds.of(node.args[0].value), (SIZES, SHAPE) if method == "prod" else (NUMBER,)
             if method in _NUMPYS_OF_NUMBERS and kind in wanted:
@@ -148,9 +150,9 @@ class Expressions(Statements):
             )  # TensorShape takes lists, Size does not
         if operator is None or SHAPE not in kinds:
             return updated_node
-        sides = source(updated_node.left), source(updated_node.right)
-        code = elementwise(operator, *sides, kinds, (operand(updated_node.left), operand(updated_node.right)))
-        return updated_node if code is None else self.made(code)
+        left, right = operand(updated_node.left), operand(updated_node.right)
+        taken = {*self.names.bound, *re.findall(r"\w+", f"{left} {right}")}
+        return self.made(elementwise(operator, left, right, kinds, taken))
 
     def _with_a_tensor(self, node: cst.BinaryOperation, updated: cst.BinaryOperation) -> cst.BinaryOperation:
         """A list beside a tensor is one in TensorFlow; torch takes numbers alone."""
@@ -158,7 +160,8 @@ class Expressions(Statements):
             kind = self._kinds.of(getattr(node, side))
             was = getattr(updated, side)
             if kind in (SIZES, SHAPE, ITEMS):
-                updated = updated.with_changes(**{side: self.made(f"torch.as_tensor({source(was)})")})
+                function = "tf1.convert_to_tensor" if kind == ITEMS else "torch.as_tensor"
+                updated = updated.with_changes(**{side: self.made(f"{function}({source(was)})")})
             elif kind == UNKNOWN and self._records:
                 call = self._told(getattr(node, side), was, "__operand__")
                 updated = updated.with_changes(**{side: call})
@@ -174,11 +177,8 @@ class Expressions(Statements):
                 return self._has(inside, str(original_node.left.evaluated_value), isinstance(compared.operator, cst.In))
         both = [self._kinds.of(original_node.left), self._kinds.of(compared.comparator)]
         if isinstance(compared.operator, (cst.Equal, cst.NotEqual)) and both == [TENSOR, TENSOR]:
-            is_same = isinstance(compared.operator, cst.Equal)
-            operator = cst.Is() if is_same else cst.IsNot()
-            changed = updated_node.comparisons[0].with_changes(operator=operator)
-            self.changed(original_node, "x == y  ->  x is y, as TensorFlow 1 compares tensors")
-            return updated_node.with_changes(comparisons=[changed])
+            note = "`is`, as TensorFlow 1 compares tensors, or `tf.equal`, if each element is meant"
+            self.leave_attribute(original_node, "==", note)
         return updated_node
 
     def _has(self, package: cst.BaseExpression, name: str, wanted: bool) -> cst.BaseExpression:

@@ -15,6 +15,7 @@ from libcst.metadata import CodePosition, MetadataWrapper, PositionProvider
 from ._bindings import Bindings, Bound
 from ._kinds import (
     ITEMS,
+    KEEP_NUMBERS,
     LIST,
     NONE,
     NUMBER,
@@ -83,8 +84,7 @@ class Inference:
             at = self._position(node)
             seen = self._recorded.get((at.line, at.column), set())
             kind = next(iter(seen)) if len(seen) == 1 else UNKNOWN
-        if not self._asked or kind != UNKNOWN:
-            self._known[node] = kind
+        self._known[node] = kind
         return kind
 
     def is_variable(self, node: cst.BaseExpression) -> bool:
@@ -127,6 +127,8 @@ class Inference:
         if bound.value is None:
             return bound.kind
         kind = self.of(bound.value)
+        if bound.is_parameter and kind == NUMBER:  # a call of another file may give a tensor
+            return UNKNOWN
         if not bound.is_item:
             return kind
         return {SIZES: NUMBER, SHAPE: NUMBER, LIST: TENSOR, TENSOR: TENSOR}.get(kind, UNKNOWN)
@@ -138,14 +140,14 @@ class Inference:
             else self.of(each.value)
             for each in node.elements
         }
-        if kinds <= {NUMBER, SIZES, NONE}:
+        if kinds <= {NUMBER, NONE}:
             return SIZES
         return LIST if TENSOR in kinds else ITEMS
 
     def _attribute(self, node: cst.Attribute) -> Kind:
         if node.attr.value == "shape":
             return SIZES
-        if node.attr.value in ("ndims", "value", "ndim", "size"):
+        if node.attr.value in ("ndims", "value") and self.of(node.value) in (SIZES, SHAPE, NUMBER):
             return NUMBER
         path = dotted(node)
         if path is not None and path.startswith("self."):
@@ -194,6 +196,9 @@ class Inference:
         if symbol.startswith(_SEVERAL) or symbol.endswith(_NO_TENSORS) or symbol.startswith("tf.train."):
             return UNKNOWN
         first = node.args[0].value if node.args else None
+        if symbol.removeprefix("tf.") in KEEP_NUMBERS:
+            given = {self.of(each.value) for each in node.args if not each.keyword or each.keyword.value != "name"}
+            return NUMBER if given == {NUMBER} else TENSOR
         if symbol in ("tf.concat", "tf.stack") and isinstance(first, (cst.List, cst.Tuple)):
             kinds = [self.of(each.value) for each in first.elements]
             if (joins_sizes if symbol == "tf.concat" else stacks_numbers)(kinds):

@@ -38,3 +38,11 @@ def stacks_numbers(kinds: Iterable[Kind]) -> bool:
     """Whether what ``tf.stack`` puts side by side, of these kinds, are numbers: then it makes sizes."""
     every = set(kinds)
     return NUMBER in every and every <= {NUMBER, UNKNOWN}
+
+
+# Functions of TensorFlow's that are Python's of numbers alone.
+KEEP_NUMBERS = {
+    *("add", "subtract", "multiply", "divide", "pow", "mod"),
+    *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
+    *("logical_and", "logical_or", "logical_not", "maximum", "minimum", "sqrt", "exp", "log", "sin", "cos", "tanh"),
+}

@@ -37,6 +37,9 @@ class Names(cst.CSTVisitor):
         self.bound: set[str] = set()
         self.local: dict[cst.CSTNode, set[str]] = {}
         self._functions: list[cst.CSTNode] = []
+        self._aliased_in: dict[str, set[cst.CSTNode | None]] = {}
+        self.stars: list[str] = []
+        self.imported: set[str] = set()  # names that are bound by imports of whole modules
 
     def visit_Import(self, node: cst.Import) -> None:
         for alias in node.names:
@@ -48,10 +51,12 @@ class Names(cst.CSTVisitor):
                     self.imports.append(node)
             else:
                 self._bind(name)
+                self.imported.add(name)
 
     def visit_ImportFrom(self, node: cst.ImportFrom) -> None:
         path = "" if node.module is None or node.relative else dotted(node.module) or ""
         if isinstance(node.names, cst.ImportStar):
+            self.stars += [path] if _is_tensorflow(path) else []
             return
         for alias in node.names:
             name = alias.evaluated_alias or alias.evaluated_name
@@ -68,6 +73,7 @@ class Names(cst.CSTVisitor):
         if symbol is not None and isinstance(target, cst.Name) and (is_namespace(symbol) or is_summary(symbol)):
             self.known[target.value] = symbol
             self.aliases.append(node)
+            self._aliased_in.setdefault(target.value, set()).add(self._functions[-1] if self._functions else None)
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         self._bind(node.name.value)
@@ -129,10 +135,8 @@ class Names(cst.CSTVisitor):
         root, _, rest = path.partition(".")
         if root not in self.known:
             return None
-        aliased = {
-            each.targets[0].target.value for each in self.aliases if isinstance(each.targets[0].target, cst.Name)
-        }
-        if root not in aliased and any(root in self.local[each] for each in functions or () if each in self.local):
+        own = self._aliased_in.get(root, set())
+        if any(root in self.local.get(each, ()) and each not in own for each in functions or ()):
             return None
         return public(".".join(filter(None, (self.known[root], rest))))
 

@@ -27,6 +27,7 @@ class Notes(cst.CSTTransformer):
         self._unported: set[str] = set()  # names that something left still needs
         # By statement: what is to be said, and the name that is left; first, of what is in no statement that has notes.
         self._notes: list[list[tuple[str, str]]] = [[]]
+        self._elifs: set[cst.CSTNode] = set()
         self._passing: set[cst.CSTNode] = set()  # statements that only hold comments
 
     # What is told
@@ -52,6 +53,12 @@ class Notes(cst.CSTTransformer):
         note = f"instead, {instead}"
         self.ported.found.append(Found(self.position(node).line, f"Tensor.{name}", "left", note))
         self._notes[-1].append((f"# torchscope port: Tensor.{name}: {note}.", ""))
+
+    def keep_comments(self, node: cst.CSTNode, code: str) -> None:
+        """Put comments that stood inside of what was rewritten before its statement."""
+        for comment in _comments(node):
+            if comment not in code and (comment, "") not in self._notes[-1]:
+                self._notes[-1].append((comment, ""))
 
     def is_left(self, node: cst.BaseExpression) -> None:
         self._unported.add(root_of(node))
@@ -189,8 +196,15 @@ class Notes(cst.CSTTransformer):
         return self._leave_block(updated_node)
 
     def visit_If(self, node: cst.If) -> None:
+        if isinstance(node.orelse, cst.If):
+            self._elifs.add(node.orelse)
         self._visit_block(node)
 
 
 def root_of(node: cst.BaseExpression) -> str:
     return (dotted(node) or "").partition(".")[0]
+
+
+def _comments(node: cst.CSTNode) -> list[str]:
+    own = [node.value] if isinstance(node, cst.Comment) else []
+    return own + [each for child in node.children for each in _comments(child)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import re
+import tokenize
 from pathlib import Path
 
 from ..errors import ArgumentValueError
@@ -19,10 +21,10 @@ def port(text: str, path: str = "<text>", *, recorded: Recorded | None = None, m
     """TensorFlow 1 source as source of torchscope and torch.
 
     >>> print(port("import tensorflow as tf\\n\\ndef loss(x, y):\\n    return tf.reduce_sum(tf.square(x - y))\\n").code)
-    import torch
+    from torchscope import tf1
     <BLANKLINE>
     def loss(x, y):
-        return torch.as_tensor(x - y).square().sum()
+        return tf1.convert_to_tensor(x - y).square().sum()
     <BLANKLINE>
 
     Args:
@@ -40,9 +42,18 @@ def port(text: str, path: str = "<text>", *, recorded: Recorded | None = None, m
             f"It is written for TensorFlow 2 ({found[0]}), whose modules are objects. Port that to nn.Module by hand."
         )
         raise ArgumentValueError.of("FILE", path, mend)
-    python3, lines = as_python3(text, path)
-    ported = rewritten(python3, path, recorded, mode)
-    ported.before = text
+    text = re.sub(r"\A((?:.*\n)?#.*?coding[:=]\s*)[-\w.]+", r"\1utf-8", text)  # as it will be written
+    newline = "\r\n" if "\r\n" in text else "\n"
+    python3, lines = as_python3(text.replace("\r\n", "\n"), path)
+    try:
+        ported = rewritten(python3, path, recorded, mode)
+        ast.parse(ported.code)
+    except RecursionError:
+        raise ArgumentValueError.of_what_it_gave("FILE", path, "an expression in it is too long to be read.") from None
+    except SyntaxError as error:
+        told = f"line {error.lineno} of what it became is no Python; please report it: {error.text}"
+        raise ArgumentValueError.of_what_it_gave("FILE", path, told) from None
+    ported.before, ported.code = text, ported.code.replace("\n", newline)
     if lines:
         ported.changed["Python 2  ->  Python 3"] = lines
     return ported
@@ -62,6 +73,8 @@ def read(path: Path) -> str:
         ArgumentValueError: it is no text.
     """
     try:
-        return path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise ArgumentValueError.of("FILE", str(path), "It is no text in UTF-8.") from None
+        with tokenize.open(path) as file:  # as Python reads it: in UTF-8, or as its first lines say
+            encoding = file.encoding
+        return path.read_bytes().decode(encoding)
+    except (UnicodeDecodeError, SyntaxError):
+        raise ArgumentValueError.of("FILE", str(path), "It is no text in UTF-8, or in what it says itself.") from None

@@ -25,10 +25,6 @@ def as_python3(text: str, path: str) -> tuple[str, list[int]]:
     """
     changed: list[int] = []
     lines = text.split("\n")
-    for at, line in enumerate(lines):
-        if found := _EXCEPT.match(line):
-            lines[at] = f"{found[1]} as {found[2]}:{line[found.end() :]}"
-            changed.append(at + 1)
     while True:
         try:
             with warnings.catch_warnings():
@@ -61,12 +57,14 @@ def _mended(line: str) -> str | None:
         ends_open = found[2].rstrip().endswith(",")
         arguments = found[2].rstrip().rstrip(",")
         return f"{found[1]}print({arguments}{', end=chr(32)' if ends_open else ''})"
+    if found := _EXCEPT.match(line):
+        return f"{found[1]} as {found[2]}:{line[found.end() :]}"
     if found := _RAISE.match(line):
         return f"{found[1]}({found[2]})"
     if found := _EXEC.match(line):
         return f"{found[1]}exec({found[2]})"
     if _BACKTICKS.search(line):
         return _BACKTICKS.sub(r"repr(\1)", line)
-    if _OCTAL.search(line):
+    if _OCTAL.search(line) and not set(line) & set("\"'"):
         return _OCTAL.sub(r"0o\1", line)
     return None

@@ -47,6 +47,8 @@ def _checked_lines(checked: Checked) -> list[str]:
     if checked.errors:
         each = "  ".join(f"{name} {error:.1e}" for name, error in checked.errors.items())
         told.append(_line("compared", each))
+    else:
+        told.append(_line("compared", "nothing: no outputs were recorded"))
     limit = f"more than {checked.tolerance:.0e}"
     told += [_line("differs", f"{name} by {checked.errors[name]:.1e}, {limit}") for name in checked.differs]
     if checked.first is not None:

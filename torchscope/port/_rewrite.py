@@ -116,6 +116,7 @@ class Rewriter(Expressions):
             return updated_node.with_changes(func=cst.parse_expression(f"logging.{name}"))
         code = self._by_rule(symbol, original_node, updated_node)
         if code is not None:
+            self.keep_comments(original_node, code)
             self.note(original_node, symbol, "torchscope.tf1" if code.startswith("tf1.") else "torch")
             return self.made(code)
         graph_only = instead_of(symbol) if of_tf1(symbol) is None else None
@@ -134,6 +135,9 @@ class Rewriter(Expressions):
         names, rule = RULES[symbol]
         keep = [n for n, each in enumerate(node.args) if not self._is_handed_on(each)]
         if len(keep) < len(node.args):
+            around = self._functions[-1]
+            if not isinstance(around, cst.FunctionDef) or not self._bindings.gives_no_more(around):
+                return None
             self.changed(node, "*args and **kwargs are no more handed on to TensorFlow's function")
         written = _bound(names, [node.args[n] for n in keep])
         given = _bound(names, [updated.args[n] for n in keep])
@@ -227,7 +231,10 @@ def rewritten(text: str, path: str, recorded: Recorded | None = None, mode: Mode
     wrapper = MetadataWrapper(cst.parse_module(text))
     ported = Ported(path, text)
     names, bindings, kinds, position = read_names(wrapper, recorded)
-    hidden = {"torch", "tf1"} & names.bound
+    if names.stars:
+        mend = f"It imports * from {names.stars[0]}: nothing tells which names are TensorFlow's. Import them by name."
+        raise ArgumentValueError.of("FILE", path, mend)
+    hidden = {"torch", "tf1", "math"} & names.bound - names.imported
     if hidden and names.imports:
         mend = f"It has a name of its own, {sorted(hidden)[0]}, that the ported file needs. Rename it first."
         raise ArgumentValueError.of("FILE", path, mend)

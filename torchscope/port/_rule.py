@@ -8,7 +8,7 @@ from typing import Final
 
 import libcst as cst
 
-from ._kinds import TENSOR, Kind
+from ._kinds import NUMBER, SHAPE, SIZES, TENSOR, Kind
 
 Rule = Callable[["Use"], str | None]
 _EMPTY: Final = cst.Module([])
@@ -69,7 +69,10 @@ class Use:
 
     def tensor(self, name: str) -> str:
         """The source of an argument as a tensor, before a dot: of what may be none, made one."""
-        return self.operand(name) if self.kind(name) == TENSOR else f"torch.as_tensor({self.code(name)})"
+        kind = self.kind(name)
+        if kind == TENSOR:
+            return self.operand(name)
+        return f"{'torch.as_tensor' if kind in (NUMBER, SIZES, SHAPE) else 'tf1.convert_to_tensor'}({self.code(name)})"
 
     def value(self, name: str) -> object:
         """An argument that is a literal; raises ``ValueError`` if it is none."""
@@ -91,6 +94,15 @@ class Use:
         if not isinstance(given, (cst.List, cst.Tuple)):
             return None
         return [f"*{source(e.value)}" if isinstance(e, cst.StarredElement) else source(e.value) for e in given.elements]
+
+    def operands(self, name: str) -> list[str]:
+        """The source of each element of a list, fit to stand behind a star."""
+        given = self._arguments[name]
+        return [operand(each.value) for each in given.elements] if isinstance(given, (cst.List, cst.Tuple)) else []
+
+    def is_name(self, name: str) -> bool:
+        """Whether an argument may be written twice: it is a name, or one of an object."""
+        return isinstance(self._arguments[name], (cst.Name, cst.Attribute))
 
     def spread(self, name: str) -> str:
         """Sizes as the arguments of a method: those of a list one by one."""

@@ -24,11 +24,16 @@ class Statements(Imports):
         test = updated.test
         if not isinstance(test, cst.Name) or isinstance(original_node.test, cst.Name):
             return updated
+        if original_node in self._elifs:
+            if test.value == "True":
+                return cst.Else(updated.body)  # type: ignore[return-value]  # it stands in the place of an else
+            return updated.orelse or cst.RemoveFromParent()  # type: ignore[return-value]
         if test.value == "True":
             return _flat(updated.body, updated.leading_lines)
         if test.value == "False":
             if isinstance(updated.orelse, cst.If):
-                return updated.orelse
+                lines = [*updated.leading_lines, *updated.orelse.leading_lines]
+                return updated.orelse.with_changes(leading_lines=lines)
             return (
                 cst.RemoveFromParent() if updated.orelse is None else _flat(updated.orelse.body, updated.leading_lines)
             )
@@ -40,9 +45,10 @@ class Statements(Imports):
         """``try: tf.concat_v2 ... except AttributeError:``: what TensorFlow 1.15 runs."""
         asked = _Asked(self.names)
         original_node.body.visit(asked)
-        if asked.for_what_is_gone and updated_node.handlers:
+        alone = original_node.orelse is None and original_node.finalbody is None and len(original_node.handlers) == 1
+        if alone and asked.for_what_is_gone and _only_binds(original_node.body) and _is_for_versions(original_node):
             return _flat(updated_node.handlers[0].body, updated_node.leading_lines)
-        if _only_passes(updated_node.body) and not _only_passes(original_node.body):  # imports of TensorFlow alone
+        if alone and _only_passes(updated_node.body) and _only_imports(original_node.body):
             return _flat(updated_node.body, updated_node.leading_lines)
         return updated_node
 
@@ -69,6 +75,9 @@ class Statements(Imports):
 
     def leave_AugAssign(self, original_node: cst.AugAssign, updated_node: cst.AugAssign) -> cst.BaseSmallStatement:
         """``x += y`` makes a new tensor in TensorFlow, and changes the one there in torch."""
+        if _has_a_call(original_node.target) and self.changes_in_place(original_node):
+            self.leave_attribute(original_node, "+= in place", "two statements: its target is computed")
+            return updated_node.with_changes(value=self.bare(updated_node.value))
         if not self.changes_in_place(original_node):
             return updated_node.with_changes(value=self.bare(updated_node.value))
         self.changed(original_node, "x += y  ->  x = x + y")
@@ -78,7 +87,8 @@ class Statements(Imports):
         assert isinstance(made, cst.Assign)
         assert isinstance(made.value, cst.BinaryOperation)
         value = updated_node.value
-        if isinstance(value, (cst.BinaryOperation, cst.IfExp, cst.Comparison)) and not value.lpar:
+        simple = (cst.Name, cst.Attribute, cst.Call, cst.Subscript, cst.Integer, cst.Float, cst.List, cst.SimpleString)
+        if not isinstance(value, simple) and not value.lpar:
             value = value.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
         return made.with_changes(value=made.value.with_changes(right=value))
 
@@ -119,3 +129,31 @@ def _only_passes(body: cst.BaseSuite) -> bool:
         isinstance(each, cst.SimpleStatementLine) and all(isinstance(one, cst.Pass) for one in each.body)
         for each in statements
     )
+
+
+def _only_binds(body: cst.BaseSuite) -> bool:
+    """Whether a block only imports and gives names, as for another version of a library."""
+    return all(
+        isinstance(each, cst.SimpleStatementLine)
+        and all(isinstance(one, (cst.Import, cst.ImportFrom, cst.Assign, cst.Pass, cst.Expr)) for one in each.body)
+        and not any(_has_a_call(one) for one in each.body)
+        for each in body.body
+    )
+
+
+def _only_imports(body: cst.BaseSuite) -> bool:
+    return all(
+        isinstance(each, cst.SimpleStatementLine)
+        and all(isinstance(one, (cst.Import, cst.ImportFrom)) for one in each.body)
+        for each in body.body
+    )
+
+
+def _is_for_versions(node: cst.Try) -> bool:
+    """Whether an error is caught that a missing name raises."""
+    kind = node.handlers[0].type
+    return kind is None or dotted(kind) in ("AttributeError", "ImportError", "Exception", "NameError")
+
+
+def _has_a_call(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.Call) or any(_has_a_call(child) for child in node.children)

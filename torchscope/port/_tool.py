@@ -93,7 +93,7 @@ def write(ported: Sequence[Ported], folder: Path, *, force: bool) -> list[Path]:
             target.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
             written.append((name, target))
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
                 file.write(each.code)
             os.chmod(name, 0o644)
         for name, target in written:
@@ -106,9 +106,17 @@ def write(ported: Sequence[Ported], folder: Path, *, force: bool) -> list[Path]:
 
 
 def destinations(files: Sequence[Path], folder: Path) -> list[Path]:
-    """Where each file goes: as they lie to each other."""
+    """Where each file goes: as they lie to each other.
+
+    Raises:
+        ArgumentValueError: onto itself.
+    """
     above = Path(os.path.commonpath([file.resolve().parent for file in files]))
-    return [folder / file.resolve().relative_to(above) for file in files]
+    targets = [folder / file.resolve().relative_to(above) for file in files]
+    for file, target in zip(files, targets, strict=True):
+        if target.resolve() == file.resolve():
+            raise ArgumentValueError.of("-o", str(folder), f"{file} would be written over. Give another folder.")
+    return targets
 
 
 def refuse_existing(targets: Sequence[Path], *, force: bool) -> None:

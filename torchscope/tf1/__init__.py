@@ -92,10 +92,12 @@ from ._control_flow import no_op as no_op
 from ._control_flow import scan as scan
 from ._control_flow import stop_gradient as stop_gradient
 from ._control_flow import while_loop as while_loop
+from ._convert import convert_to_tensor as convert_to_tensor
 from ._graph_only import unported as unported
 from ._math import argmax as argmax
 from ._math import argmin as argmin
 from ._math import clip_by_global_norm as clip_by_global_norm
+from ._math import clip_by_norm as clip_by_norm
 from ._math import cumsum as cumsum
 from ._math import div as div
 from ._math import global_norm as global_norm

@@ -220,3 +220,16 @@ def _two(x: Tensor | float, y: Tensor | float) -> tuple[Tensor, Tensor]:
     if isinstance(like, Tensor):
         x, y = (torch.as_tensor(each, dtype=like.dtype, device=like.device) for each in (x, y))
     return torch.as_tensor(x), torch.as_tensor(y)
+
+
+def clip_by_norm(t: Tensor, clip_norm: Tensor | float, axes: Axes = None, name: str | None = None) -> Tensor:
+    """``tf.clip_by_norm``: a tensor made shorter, if it is longer than ``clip_norm``; by axes, if some are given.
+
+    >>> clip_by_norm(torch.tensor([3.0, 4.0]), 1.0)
+    tensor([0.6000, 0.8000])
+    """
+    over = axes_of("axes", axes, t.dim())
+    squares = t.square().sum(over, keepdim=True)
+    norm = torch.where(squares > 0, torch.where(squares > 0, squares, torch.ones_like(squares)).sqrt(), squares)
+    limit = torch.as_tensor(clip_norm, dtype=t.dtype, device=t.device)
+    return t * limit / maximum(norm, limit)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .._kinds import NUMBER, SHAPE, SIZES, TENSOR
+from collections.abc import Collection
+
+from .._kinds import ITEMS, NUMBER, SHAPE, SIZES, TENSOR, UNKNOWN, Kind
 from .._rule import RULES, Rule, Use, rule
 
 _OPERATORS = {
@@ -42,11 +44,17 @@ _FUNCTIONS = {
 }
 
 
+_OF_BOOLS = {"&": "and", "|": "or"}
+
+
 def _by_operator(operator: str) -> Rule:
     def rewritten(use: Use) -> str:
-        x, y = use.operand("x"), use.operand("y")
-        if TENSOR not in (use.kind("x"), use.kind("y")) and not use.kind("x") == use.kind("y") == NUMBER:
-            x = use.tensor("x")  # lists have operators of their own
+        kinds = use.kind("x"), use.kind("y")
+        if kinds == (NUMBER, NUMBER):
+            return f"{use.operand('x')} {_OF_BOOLS.get(operator, operator)} {use.operand('y')}"
+        x, y = (use.operand(each) if use.kind(each) in (TENSOR, NUMBER) else use.tensor(each) for each in "xy")
+        if kinds == (TENSOR, UNKNOWN):
+            y = use.operand("y")  # a list would be refused by torch
         return f"{x} {operator} {y}"
 
     return rewritten
@@ -78,7 +86,11 @@ def _by_function(function: str) -> Rule:
 
 for _name, _function in _FUNCTIONS.items():
     RULES[f"tf.{_name}"] = ["x", "name"], _by_function(_function)
-RULES["tf.logical_not"] = ["x", "name"], lambda use: f"~{use.tensor('x')}"
+
+
+@rule("logical_not", "x, name")
+def logical_not(use: Use) -> str:
+    return f"not {use.operand('x')}" if use.kind("x") == NUMBER else f"~{use.tensor('x')}"
 
 
 @rule("maximum", "x, y, name")
@@ -103,12 +115,6 @@ def _bounded(use: Use, function: str, bound: str) -> str:
 @rule("clip_by_value", "t, clip_value_min, clip_value_max, name")
 def clip_by_value(use: Use) -> str:
     return f"{use.tensor('t')}.clamp({use.code('clip_value_min')}, {use.code('clip_value_max')})"
-
-
-@rule("clip_by_norm", "t, clip_norm, axes, name")
-def clip_by_norm(use: Use) -> str | None:
-    x, norm = use.tensor("t"), use.operand("clip_norm")
-    return None if "axes" in use else f"{x} * ({norm} / {x}.norm().clamp(min={norm}))"
 
 
 @rule("squared_difference", "x, y, name")
@@ -137,9 +143,9 @@ def matmul(use: Use) -> str | None:
 
 @rule("cast", "x, dtype, name")
 def cast(use: Use) -> str:
-    if use.kind("x") == TENSOR:
-        return f"{use.operand('x')}.to({use.code('dtype')})"
-    return f"torch.as_tensor({use.code('x')}, dtype={use.code('dtype')})"
+    if use.kind("x") in (NUMBER, SIZES, SHAPE):
+        return f"torch.as_tensor({use.code('x')}, dtype={use.code('dtype')})"
+    return f"{use.tensor('x')}.to({use.code('dtype')})"
 
 
 @rule("to_float", "x, name")
@@ -162,12 +168,12 @@ def tensordot(use: Use) -> str:
     return f"torch.tensordot({use.code('a')}, {use.code('b')}, dims={use.code('axes')})"
 
 
-def elementwise(operator: str, left: str, right: str, kinds: tuple[str, str], operands: tuple[str, str]) -> str | None:
+def elementwise(operator: str, left: str, right: str, kinds: tuple[Kind, Kind], taken: Collection[str]) -> str:
     """Arithmetic of what ``tf.shape`` gave: sizes here, of which torch's operators would make longer ones."""
-    if kinds in ((SHAPE, NUMBER), (SHAPE, SIZES), (SIZES, SHAPE), (NUMBER, SHAPE), (SHAPE, SHAPE)):
-        if NUMBER in kinds:
-            sizes, first = (left, "n") if kinds[1] == NUMBER else (right, operands[0])
-            second = operands[1] if kinds[1] == NUMBER else "n"
-            return f"[{first} {operator} {second} for n in {sizes}]"
-        return f"[m {operator} n for m, n in zip({left}, {right})]"
-    return None
+    free = [name for name in ("n", "m", "size", "other", "size_", "other_") if name not in taken]
+    lists = (SHAPE, SIZES, ITEMS)  # anything else is taken as a number: of a list, torch refuses what comes of it
+    if kinds[1] not in lists:
+        return f"[{free[0]} {operator} {right} for {free[0]} in {left}]"
+    if kinds[0] not in lists:
+        return f"[{left} {operator} {free[0]} for {free[0]} in {right}]"
+    return f"[{free[0]} {operator} {free[1]} for {free[0]}, {free[1]} in zip({left}, {right}, strict=True)]"

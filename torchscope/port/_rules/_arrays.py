@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import libcst as cst
 
-from .._kinds import LIST, NUMBER, SHAPE, SIZES, joins_sizes, stacks_numbers
+from .._kinds import LIST, NUMBER, SHAPE, SIZES, TENSOR, joins_sizes, stacks_numbers
 from .._rule import Use, operand, rule
 
 
@@ -31,9 +31,9 @@ def size(use: Use) -> str:
 @rule("concat", "values, axis, name, concat_dim")
 def concat(use: Use) -> str | None:
     axis = "axis" if "axis" in use else "concat_dim"
-    values = use.elements("values")
-    if values is not None and joins_sizes(use.kinds_of_elements("values")):
-        return f"[{', '.join(unpacked(each) for each in values)}]"
+    is_first = axis in use and use.code(axis) in ("0", "-1")
+    if is_first and joins_sizes(use.kinds_of_elements("values")):
+        return f"[{', '.join(unpacked(each) for each in use.operands('values'))}]"
     if use.kind("values") == NUMBER or axis not in use:  # the order of arguments before TensorFlow 1.0
         return f"torch.cat({use.code('axis')}, {use.code('values')})" if "axis" in use else None
     return f"torch.cat({use.code('values')}, {use.code(axis)})"
@@ -47,7 +47,7 @@ def unpacked(sizes: str | cst.BaseExpression) -> str:
 
 @rule("stack", "values, axis, name")
 def stack(use: Use) -> str:
-    if stacks_numbers(use.kinds_of_elements("values")) and "axis" not in use:
+    if stacks_numbers(use.kinds_of_elements("values")) and "axis" not in use and "." not in use.code("values"):
         return use.code("values")  # sizes, for a shape
     return f"torch.stack({use.code('values')}{', ' + use.code('axis') if 'axis' in use else ''})"
 
@@ -88,14 +88,12 @@ def broadcast_to(use: Use) -> str:
 
 @rule("gather", "params, indices, validate_indices, name, axis, batch_dims")
 def gather(use: Use) -> str | None:
-    if "batch_dims" in use or ("axis" in use and not use.is_literal("axis")):
+    axis = use.value("axis") if "axis" in use and use.is_literal("axis") else 0 if "axis" not in use else None
+    if "batch_dims" in use or not isinstance(axis, int) or axis < -1:
         return None
-    axis = use.value("axis") if "axis" in use else 0
-    if not isinstance(axis, int):
-        return None
-    if axis < 0:
-        return f"{use.tensor('params')}[..., {use.code('indices')}]" if axis == -1 else None
-    return f"{use.tensor('params')}[{':, ' * axis}{use.code('indices')}]"
+    indices = use.code("indices") if use.kind("indices") in (TENSOR, NUMBER) else use.tensor("indices")
+    before = "..., " if axis == -1 else ":, " * axis
+    return f"{use.tensor('params')}[{before}{indices}]"
 
 
 @rule("einsum", "equation, a, b, c, d")

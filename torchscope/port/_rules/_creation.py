@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._kinds import NUMBER, SHAPE, SIZES, TENSOR
 from .._rule import Rule, Use, rule
 
 
@@ -18,7 +19,7 @@ def _like(function: str) -> Rule:
 
 
 def _tensor(use: Use) -> str:
-    return use.code("tensor") if use.kind("tensor") == "tensor" else use.tensor("tensor")
+    return use.code("tensor") if use.kind("tensor") == TENSOR else use.tensor("tensor")
 
 
 for _name in ("zeros_like", "ones_like"):
@@ -31,21 +32,30 @@ def fill(use: Use) -> str:
 
 
 @rule("constant", "value, dtype, shape, name, verify_shape")
-def constant(use: Use) -> str:
-    made = f"torch.as_tensor({use.code('value')}{use.given_as(dtype='dtype')})"
-    return f"{made}.expand({use.spread('shape')})" if "shape" in use else made
+def constant(use: Use) -> str | None:
+    if "shape" in use:
+        shape = use.spread("shape") or "()"
+        return f"torch.full([{shape}], {use.code('value')}{use.given_as(dtype='dtype')})" if _is_one(use) else None
+    function = "torch.as_tensor" if use.kind("value") in (NUMBER, SIZES, SHAPE) else "tf1.convert_to_tensor"
+    return f"{function}({use.code('value')}{use.given_as(dtype='dtype')})"
+
+
+def _is_one(use: Use) -> bool:
+    return use.kind("value") == NUMBER and use.elements("shape") is not None
 
 
 @rule("convert_to_tensor", "value, dtype, name, preferred_dtype, dtype_hint")
-def convert_to_tensor(use: Use) -> str:
-    if use.kind("value") == "tensor" and "dtype" not in use:
+def convert_to_tensor(use: Use) -> str | None:
+    if use.kind("value") == TENSOR and "dtype" not in use:
         return use.code("value")
-    return f"torch.as_tensor({use.code('value')}{use.given_as(dtype='dtype')})"
+    return f"torch.as_tensor({use.code('value')}{use.given_as(dtype='dtype')})" if use.kind("value") == NUMBER else None
 
 
 @rule("range", "start, limit, delta, dtype, name")
 def range_(use: Use) -> str:
     given = ", ".join(use.code(each) for each in ("start", "limit", "delta") if each in use)
+    if "delta" in use and "limit" not in use:
+        given = f"0, {given}"
     return f"torch.arange({given}{use.given_as(dtype='dtype')})"
 
 

@@ -9,13 +9,17 @@ _METHODS = {"sum": "sum", "mean": "mean", "max": "amax", "min": "amin", "all": "
 
 
 def _axes(use: Use) -> str | None:
-    """The axis, under either of its names; and what is kept."""
+    """The arguments of torch's method; ``None`` where it has none that are surely the same."""
     axis = "axis" if "axis" in use else "reduction_indices"
+    if axis in use and use.code(axis) in ("[]", "()"):  # torch reduces over all
+        return None
     arguments = [use.code(axis)] if axis in use else []
     for keep in ("keepdims", "keep_dims"):
         if keep in use and not (use.is_literal(keep) and not use.value(keep)):
             if not arguments:  # then torch's method takes no keepdim
-                return None
+                if not use.is_name("input_tensor"):
+                    return None
+                arguments = [f"tuple(range({use.tensor('input_tensor')}.dim()))"]
             arguments.append(f"keepdim={use.code(keep)}")
     return ", ".join(arguments)
 
@@ -23,10 +27,7 @@ def _axes(use: Use) -> str | None:
 def _reduction(method: str) -> Rule:
     def rewritten(use: Use) -> str | None:
         axes = _axes(use)
-        if axes is None:
-            x = use.tensor("input_tensor")
-            axes = f"tuple(range({x}.dim())), keepdim=True"
-        return f"{use.tensor('input_tensor')}.{method}({axes})"
+        return None if axes is None else f"{use.tensor('input_tensor')}.{method}({axes})"
 
     return rewritten
 
@@ -48,11 +49,16 @@ def reduce_prod(use: Use) -> str | None:
 def reduce_logsumexp(use: Use) -> str | None:
     axes = _axes(use)
     x = use.tensor("input_tensor")
+    if axes is None or not (axes or use.is_name("input_tensor")):
+        return None
     return f"{x}.logsumexp({axes or f'tuple(range({x}.dim()))'})"
 
 
 @rule("norm", "tensor, ord, axis, keepdims, name, keep_dims")
 def norm(use: Use) -> str | None:
+    is_one_axis = "axis" not in use or (use.is_literal("axis") and isinstance(use.value("axis"), int))
+    if "ord" in use and not is_one_axis:  # then it is of matrices
+        return None
     if "ord" in use and use.code("ord") not in ("2", "1", "'euclidean'", '"euclidean"'):
         return None
     order = ", ord=1" if "ord" in use and use.code("ord") == "1" else ""
