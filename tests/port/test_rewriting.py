@@ -178,7 +178,8 @@ FILES = {
     "what only tensors of a graph have is told": (
         "def f(x):\n  y = tf.exp(x)\n  y.set_shape([2])\n  return y.op.name\n",
         "def f(x):\n  y = tf1.convert_to_tensor(x).exp()\n"
-        "  # torchscope port: Tensor.set_shape: instead, nothing: its shape is known.\n  # y.set_shape([2])\n  # torchscope port: Tensor.op: instead, a name of your own, or"
+        "  # torchscope port: Tensor.set_shape: instead, nothing: its shape is known.\n"
+        "  # y.set_shape([2])\n  # torchscope port: Tensor.op: instead, a name of your own, or"
         " `tf1.name_of(v)` of a variable.\n  return y.op.name",
     ),
     "the switch to TensorFlow 1 is a comment": (

@@ -40,6 +40,7 @@ class Bindings(cst.CSTVisitor):
         places: where each name is read, and each call stands.
         attributes: by ``self.name``, likewise.
         returns: by the name of a function, what it returns.
+        grown: names of lists that something is added to, which may be tensors.
     """
 
     def __init__(self) -> None:
@@ -51,6 +52,7 @@ class Bindings(cst.CSTVisitor):
         self._parameters: dict[str, tuple[cst.FunctionDef, list[str]]] = {}
         self._calls: list[cst.Call] = []
         self._tensors: set[tuple[cst.CSTNode | None, str]] = set()  # parameters that are used as only tensors are
+        self.grown: set[str] = set()  # names of lists that something is added to
         self._shared: set[str] = set()  # names that functions bind around themselves
         self._defined: set[str] = set()
         self._ambiguous: set[str] = set()  # names of several functions, or of methods
@@ -148,6 +150,8 @@ class Bindings(cst.CSTVisitor):
             self._tensors.add((self._stack[-1], node.args[0].value.value))
         if isinstance(node.func, cst.Name):
             self._calls.append(node)
+        elif isinstance(node.func, cst.Attribute) and node.func.attr.value in ("append", "extend", "insert"):
+            self.grown.add(dotted(node.func.value) or "")
 
     def visit_Return(self, node: cst.Return) -> None:
         function = self._stack[-1]

@@ -121,7 +121,8 @@ class Inference:
             return NUMBER
         if node.value == "None":
             return NONE
-        return joined([self._bound(each) for each in self._bindings.reaching(node)])
+        kind = joined([self._bound(each) for each in self._bindings.reaching(node)])
+        return ITEMS if kind == SIZES and node.value in self._bindings.grown else kind
 
     def _bound(self, bound: Bound) -> Kind:
         if bound.value is None:
@@ -140,7 +141,7 @@ class Inference:
             else self.of(each.value)
             for each in node.elements
         }
-        if kinds <= {NUMBER, NONE}:
+        if kinds and kinds <= {NUMBER, NONE}:
             return SIZES
         return LIST if TENSOR in kinds else ITEMS
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import re
+import sys
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import ArgumentValueError
@@ -44,10 +47,11 @@ def port(text: str, path: str = "<text>", *, recorded: Recorded | None = None, m
         raise ArgumentValueError.of("FILE", path, mend)
     text = re.sub(r"\A((?:.*\n)?#.*?coding[:=]\s*)[-\w.]+", r"\1utf-8", text)  # as it will be written
     newline = "\r\n" if "\r\n" in text else "\n"
-    python3, lines = as_python3(text.replace("\r\n", "\n"), path)
     try:
-        ported = rewritten(python3, path, recorded, mode)
-        ast.parse(ported.code)
+        with _deep():
+            python3, lines = as_python3(text.replace("\r\n", "\n"), path)
+            ported = rewritten(python3, path, recorded, mode)
+            ast.parse(ported.code)
     except RecursionError:
         raise ArgumentValueError.of_what_it_gave("FILE", path, "an expression in it is too long to be read.") from None
     except SyntaxError as error:
@@ -57,6 +61,17 @@ def port(text: str, path: str = "<text>", *, recorded: Recorded | None = None, m
     if lines:
         ported.changed["Python 2  ->  Python 3"] = lines
     return ported
+
+
+@contextlib.contextmanager
+def _deep() -> Iterator[None]:
+    """Allow as deep a recursion as long functions need: each line may lead to the one before it."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, 20_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 @functools.lru_cache(maxsize=64)
