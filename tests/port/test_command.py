@@ -310,3 +310,41 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch,
         from torchscope.cli import _port
 
         _port.run(type("Args", (), {"output": None, "diff": True, "check": None, "files": [linear]}))  # type: ignore[arg-type]
+
+
+def test_a_report_of_several_files_says_which(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        text = "import tensorflow as tf\ndef f(x):\n  y = tf.exp(x, name='e')\n  y += x\n  tf.Session()\n  return y\n"
+        (tmp_path / f"{name}.py").write_text(text)
+    assert main(["port", str(tmp_path / "a.py"), str(tmp_path / "b.py"), "-o", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "read      2 of 4 TensorFlow uses rewritten: 2 torch",
+        "left      a.py:5  tf.Session: instead, `ScopedModule`, which is called",
+        "left      b.py:5  tf.Session: instead, `ScopedModule`, which is called",
+        "changed   a.py:4  x += y  ->  x = x + y",
+        "changed   b.py:4  x += y  ->  x = x + y",
+        "dropped   name= (2)",
+    ]
+
+
+def test_a_variable_without_an_array_is_told_and_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "two.py"
+    file.write_text(LINEAR.replace("tf.matmul(x, w)", "tf.matmul(x, w) + tf.get_variable('bias', [size])"))
+    np.savez(tmp_path / "w.npz", w=np.ones((3, 2), np.float32), biases=np.ones(2, np.float32))
+    np.savez(tmp_path / "io.npz", x=np.ones((1, 3), np.float32))
+    command = ["port", str(file), "--call", "two.linear(x)", "--backend", "aot_eager", "--check"]
+    assert main([*command, str(tmp_path / "w.npz"), str(tmp_path / "io.npz")]) == 1
+    told = capsys.readouterr().out.splitlines()[1:]
+    assert told[:2] == [
+        "loaded    1 of 2 variables",
+        "missing   bias  the checkpoint has no such array. The nearest: 'biases'.",
+    ]
+    assert "compared  nothing: no outputs were recorded" in told
+
+
+def test_a_file_is_not_written_over_itself(linear: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["port", str(linear), "-o", str(linear.parent), "--force"]) == 2
+    assert "would be written over" in capsys.readouterr().err
+    assert linear.read_text() == LINEAR

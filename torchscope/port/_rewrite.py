@@ -117,7 +117,11 @@ class Rewriter(Expressions):
         code = self._by_rule(symbol, original_node, updated_node)
         if code is not None:
             self.keep_comments(original_node, code)
-            self.note(original_node, symbol, "torchscope.tf1" if code.startswith("tf1.") else "torch")
+            self.note(
+                original_node,
+                symbol,
+                "torchscope.tf1" if code.startswith("tf1.") and "tf1.convert_to_tensor(" not in code else "torch",
+            )
             return self.made(code)
         graph_only = instead_of(symbol) if of_tf1(symbol) is None else None
         ours = None if graph_only else self._ours(symbol, original_node.func)
