@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchscope import ScopedModule
+from torchscope import ArgumentValueError, ScopedModule
 from torchscope.cli import main
 from torchscope.port import install, load, uninstall
 
@@ -348,3 +349,29 @@ def test_a_file_is_not_written_over_itself(linear: Path, capsys: pytest.CaptureF
     assert main(["port", str(linear), "-o", str(linear.parent), "--force"]) == 2
     assert "would be written over" in capsys.readouterr().err
     assert linear.read_text() == LINEAR
+
+
+def test_a_file_of_a_package_loads_with_its_relative_imports(tmp_path: Path) -> None:
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "__init__.py").write_text("")
+    (tmp_path / "pack" / "parts.py").write_text(LINEAR)
+    (tmp_path / "pack" / "net.py").write_text("import tensorflow as tf\nfrom .parts import linear\nact = tf.nn.relu\n")
+    module = load(tmp_path / "pack" / "net.py")
+    assert module.linear.__module__ == "pack.parts"
+    assert "pack" not in sys.modules
+
+
+def test_files_load_in_several_threads_at_once(linear: Path) -> None:
+    found: list[object] = []
+    threads = [threading.Thread(target=lambda: found.append(load(linear).linear)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+
+
+def test_a_file_of_the_name_of_another_module_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text(LINEAR)
+    with pytest.raises(ArgumentValueError, match="Its name, json, is that of another module"):
+        load(tmp_path / "json.py")

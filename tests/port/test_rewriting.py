@@ -45,7 +45,7 @@ PAIRS = {
     "tf.split(x, 3, axis=1)": "tf1.split(x, 3, axis=1)",
     "tf.stack([n, -1])": "[n, -1]",
     "tf.stack([x, y], axis=1)": "torch.stack([x, y], 1)",
-    "tf.unstack(x, axis=1)": "x.unbind(1)",
+    "tf.unstack(x, axis=1)": "list(x.unbind(1))",
     "tf.cast(x, tf.int32)": "x.to(torch.int32)",
     "tf.cast(n, tf.float32)": "torch.as_tensor(n, dtype=torch.float32)",
     "tf.cast(u, tf.float32)": "tf1.convert_to_tensor(u).to(torch.float32)",
@@ -149,6 +149,10 @@ FILES = {
     "x *= of a sum keeps the sum together": (
         "def f(x, a):\n  y = tf.nn.relu(x)\n  y *= a + 1\n  return y\n",
         "def f(x, a):\n  y = torch.relu(x)\n  y = y * (a + 1)\n  return y",
+    ),
+    "several names take what is unstacked": (
+        "def f(x):\n  a, b = tf.unstack(tf.exp(x), axis=1)\n  return a\n",
+        "def f(x):\n  a, b = tf1.convert_to_tensor(x).exp().unbind(1)\n  return a",
     ),
     "a branch for a version is decided": (
         "if 'concat_v2' in dir(tf):\n  c = 1\nelse:\n  c = 2\n",
@@ -321,6 +325,14 @@ def test_what_cannot_be_ported_is_refused(what: str) -> None:
 def test_a_file_without_tensorflow_stays_as_it_is() -> None:
     text = "import os\nx = 1\n"
     assert port(text).code == text
+
+
+def test_divisions_of_python_2_are_told() -> None:
+    text = "print 'x'\ny = tf.exp(1.0) / 2.0\nz = 3 / 2\n"
+    told = "/ of two integers gave an integer in Python 2: look whether // is meant"
+    assert port(HEAD + text).changed[told] == [4]
+    assert told not in port("from __future__ import division\n" + HEAD + text).changed
+    assert told not in port(HEAD + "z = tf.exp(1.0) / 2\n").changed
 
 
 PYTHON_2 = {

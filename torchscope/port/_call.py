@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import importlib
 import inspect
 import sys
 import traceback
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from .._modules.scoped_module import ScopedModule
 from ..errors import ArgumentValueError, ScopeError
-from ._run import Finder, module_name
+from ._run import Finder, import_file, module_name
 
 Function = Callable[..., object]
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -73,7 +72,7 @@ def prepared(call: str, files: Sequence[Path], finder: Finder, arrays: Arrays) -
         ArgumentValueError: it is no expression, or asks for what is not there.
     """
     try:
-        modules = [importlib.import_module(module_name(file, finder.folder)) for file in files]
+        modules = [import_file(file, finder.folder) for file in files]
         if call.endswith(".py"):
             return _of_file(Path(call), arrays)
     except (ScopeError, OSError):
@@ -88,7 +87,7 @@ def prepared(call: str, files: Sequence[Path], finder: Finder, arrays: Arrays) -
 def _of_file(path: Path, arrays: Arrays) -> Call:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file to call.")
-    module = importlib.import_module(module_name(path, path.resolve().parent))
+    module = import_file(path, path.resolve().parent)
     function = getattr(module, "call", None)
     if not callable(function):
         raise ArgumentValueError.of_what_it_gave("--call", path, "the file has no function `call`.")

@@ -60,6 +60,9 @@ def port(text: str, path: str = "<text>", *, recorded: Recorded | None = None, m
     ported.before, ported.code = text, ported.code.replace("\n", newline)
     if lines:
         ported.changed["Python 2  ->  Python 3"] = lines
+        divisions = [] if "import division" in text else divided(python3)
+        if divisions:
+            ported.changed["/ of two integers gave an integer in Python 2: look whether // is meant"] = divisions
     return ported
 
 
@@ -93,3 +96,14 @@ def read(path: Path) -> str:
         return path.read_bytes().decode(encoding)
     except (UnicodeDecodeError, SyntaxError):
         raise ArgumentValueError.of("FILE", str(path), "It is no text in UTF-8, or in what it says itself.") from None
+
+
+def divided(text: str) -> list[int]:
+    """The lines where something is divided by what may be an integer."""
+    found = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div))
+    sides = ((node.lineno, (node.left, node.right)) for node in found)
+    return sorted({line for line, both in sides if not any(_is_float(each) for each in both)})
+
+
+def _is_float(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, float)

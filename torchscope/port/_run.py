@@ -8,7 +8,9 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import linecache
+import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -21,6 +23,7 @@ Porting = Callable[[str, str], Ported]
 Extra = Callable[[str], Mapping[str, object]]  # what a file finds among its globals, by its path
 
 
+_ONE_AT_A_TIME = threading.RLock()  # what is imported is the whole process's
 _FOUND = "found by torchscope.port"
 
 
@@ -85,6 +88,11 @@ class Finder(importlib.abc.MetaPathFinder):
 @contextlib.contextmanager
 def importing(*finders: Finder) -> Iterator[None]:
     """Let imports find the files of some folders, and forget afterwards what was imported from there."""
+    with _ONE_AT_A_TIME:
+        yield from _importing(finders)
+
+
+def _importing(finders: Sequence[Finder]) -> Iterator[None]:
     folders = [finder.folder for finder in finders]
     hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if _lies_below(name, folders)}
     sys.meta_path[:0] = finders
@@ -107,6 +115,14 @@ def _lies_below(name: str, folders: Sequence[Path]) -> bool:
     return any(origin.is_relative_to(folder) for folder in folders)
 
 
+def import_folder(files: Sequence[Path]) -> Path:
+    """The folder that files are imported from: their common one, above what is a package."""
+    folder = Path(os.path.commonpath([file.resolve().parent for file in files]))
+    while (folder / "__init__.py").exists():
+        folder = folder.parent
+    return folder
+
+
 def load(path: str | Path) -> ModuleType:
     """A TensorFlow 1 file as a module of torchscope and torch: ported in memory, and remembered by what it holds.
 
@@ -127,9 +143,23 @@ def load(path: str | Path) -> ModuleType:
     """
     file = Path(path).resolve()
     read(file)
-    finder = Finder(file.parent)
+    finder = Finder(import_folder([file]))
     with importing(finder):
-        return importlib.import_module(module_name(file, finder.folder))
+        return import_file(file, finder.folder)
+
+
+def import_file(file: Path, folder: Path) -> ModuleType:
+    """Import a file by its name in a folder that a finder knows.
+
+    Raises:
+        ArgumentValueError: another module has that name.
+    """
+    module = importlib.import_module(module_name(file, folder))
+    found = getattr(module, "__file__", None)
+    if found is None or Path(found).resolve() != file.resolve():
+        mend = f"Its name, {module.__name__}, is that of another module that is imported. Rename it."
+        raise ArgumentValueError.of("FILE", str(file), mend)
+    return module
 
 
 def module_name(file: Path, folder: Path) -> str:

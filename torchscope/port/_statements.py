@@ -62,7 +62,10 @@ class Statements(Imports):
                 return updated_node.with_changes(value=cst.Name("None")) if name in self.names.local else _gone()
             self.packages.add("tf1")
             return updated_node.with_changes(value=cst.parse_expression(f"tf1.{path}"))
-        return updated_node.with_changes(value=self.bare(updated_node.value))
+        value = self.bare(updated_node.value)
+        if isinstance(original_node.targets[0].target, (cst.Tuple, cst.List)):
+            value = unlisted(value)
+        return updated_node.with_changes(value=value)
 
     def leave_Return(self, original_node: cst.Return, updated_node: cst.Return) -> cst.Return:
         return updated_node.with_changes(value=self.bare(updated_node.value))
@@ -157,3 +160,12 @@ def _is_for_versions(node: cst.Try) -> bool:
 
 def _has_a_call(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Call) or any(_has_a_call(child) for child in node.children)
+
+
+def unlisted(node: cst.BaseExpression | None) -> cst.BaseExpression | None:
+    """``x.unbind()`` of ``list(x.unbind())``, where any sequence will do."""
+    if not isinstance(node, cst.Call) or dotted(node.func) != "list" or len(node.args) != 1:
+        return node
+    inner = node.args[0].value
+    function = inner.func if isinstance(inner, cst.Call) else None
+    return inner if isinstance(function, cst.Attribute) and function.attr.value == "unbind" else node

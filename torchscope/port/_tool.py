@@ -15,7 +15,7 @@ from ._kinds import Recorded
 from ._port import port, read
 from ._record import Recorder
 from ._result import Ported
-from ._run import Finder, importing
+from ._run import Finder, import_folder, importing
 from ._trace import Attempt, first_difference
 
 
@@ -67,14 +67,6 @@ def _recorded(files: Sequence[Path], call: str, folder: Path, io: Path | None) -
         called = prepared(call, files, finder, arrays_of(io))
         run(called, called.model())
     return recorder.of
-
-
-def import_folder(files: Sequence[Path]) -> Path:
-    """The folder that files are imported from: their common one, above what is a package."""
-    folder = Path(os.path.commonpath([file.resolve().parent for file in files]))
-    while (folder / "__init__.py").exists():
-        folder = folder.parent
-    return folder
 
 
 def write(ported: Sequence[Ported], folder: Path, *, force: bool) -> list[Path]:

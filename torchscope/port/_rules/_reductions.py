@@ -82,7 +82,7 @@ def sort(use: Use) -> str | None:
 
 @rule("unstack", "value, num, axis, name")
 def unstack(use: Use) -> str:
-    return f"{use.tensor('value')}.unbind({use.code('axis') if 'axis' in use else ''})"
+    return f"list({use.tensor('value')}.unbind({use.code('axis') if 'axis' in use else ''}))"
 
 
 @rule("cumprod", "x, axis, exclusive, reverse, name")
