@@ -265,6 +265,7 @@ def test_the_slots_of_keras_optimizers_are_known_in_graphs() -> None:
 @pytest.mark.filterwarnings("ignore")  # TensorFlow's own
 def test_the_slots_of_keras_optimizers_are_known_in_checkpoints_of_objects(tmp_path: Path) -> None:
     keras = pytest.importorskip("tf_keras")
+    v1.experimental.output_all_intermediates(False)  # which the judge of tf1 wants for its loops: Nadam fails by it
     names = [name for name in dir(keras.optimizers) if isinstance(getattr(keras.optimizers, name), type)]
     new = [getattr(keras.optimizers, name) for name in names if name not in ("Optimizer", "LossScaleOptimizer")]
     for optimizer in [*new, *keras_optimizers()]:
