@@ -43,21 +43,31 @@ def both(
     arrays = [numbers.standard_normal(shape) for shape in shapes]
     name = str(dtype).partition(".")[2]
     given = [tf.constant(array, name) for array in arrays]
-    with tf.GradientTape() as tape:
-        for each in given:
-            tape.watch(each)
-        expected = theirs(*given)
-        weights = numbers.standard_normal(expected.shape)
-        loss = tf.reduce_sum(expected * tf.constant(weights, name))
-    expected_gradients = tape.gradient(loss, given) if gradients else []
+    weights = numbers.standard_normal(theirs(*given).shape)
+
+    def judged() -> list[Tensor]:
+        """TensorFlow's value and gradients."""
+        with tf.GradientTape() as tape:
+            for each in given:
+                tape.watch(each)
+            expected = theirs(*given)
+            loss = tf.reduce_sum(expected * tf.constant(weights, name))
+        answers = [expected, *(tape.gradient(loss, given) if gradients else [])]
+        return [torch.tensor(answer.numpy(), device="cpu") for answer in answers]
+
     tensors = [torch.tensor(array, dtype=dtype, device="cpu", requires_grad=True) for array in arrays]
     image = tensors[0].movedim(-1, 1) if first else tensors[0]
     found = ours(image, *tensors[1:])
     found = found.movedim(1, -1) if first else found
-    torch.testing.assert_close(found, torch.tensor(expected.numpy(), device="cpu"), **TOLERANCE[dtype])
     (found * torch.tensor(weights, dtype=dtype, device="cpu")).sum().backward()
-    for tensor, gradient in zip(tensors, expected_gradients, strict=False):
-        torch.testing.assert_close(tensor.grad, torch.tensor(gradient.numpy(), device="cpu"), **TOLERANCE[dtype])
+    answers = [found, *(tensor.grad for tensor in tensors)]
+    expected = judged()
+    # On a CPU with other work, TensorFlow's gradient of a 3-D convolution was once 0 at places where it never is alone.
+    again = judged()
+    if not all(torch.equal(one, other) for one, other in zip(expected, again, strict=True)):
+        expected = judged()
+    for answer, right in zip(answers, expected, strict=False):
+        torch.testing.assert_close(answer, right, **TOLERANCE[dtype])
 
 
 @st.composite
