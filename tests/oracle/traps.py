@@ -51,39 +51,63 @@ def _evaluated(function: Callable[[Any], Any]) -> Any:
         return session.run(result) if isinstance(result, tf.Tensor) else result
 
 
-def _after_a_step(layer: Callable[[Any, Any], Any], shape: tuple[int, ...]) -> Callable[[Any], Any]:
-    """The moving variance of a batch norm after one step on 1 and 3."""
+def _after_a_step(
+    layer: Callable[[Any, Any], Any], shape: tuple[int, ...], average: str = "moving_variance", updates: bool = True
+) -> Callable[[Any], Any]:
+    """A moving average of a batch norm after one step on 1 and 3."""
 
     def run(tf: Any) -> Any:
         x = tf.constant(np.array([1.0, 3.0], np.float32).reshape(shape))
-        layer(tf, x)
+        y = layer(tf, x)
         with tf.Session() as session:
             session.run(tf.global_variables_initializer())
-            session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
-            return session.run(next(v for v in tf.global_variables() if "moving_variance" in v.name))
+            session.run([y, *(tf.get_collection(tf.GraphKeys.UPDATE_OPS) if updates else [])])
+            return session.run(next(v for v in tf.global_variables() if average in v.name))
 
     return run
 
 
-def _ours_after_a_step(layer: Callable[[Any, Any], Any], shape: tuple[int, ...]) -> Callable[[], Any]:
+def _ours_after_a_step(
+    layer: Callable[[Any, Any], Any], shape: tuple[int, ...], average: str = "moving_variance"
+) -> Callable[[], Any]:
     def run() -> Any:
         x = torch.tensor([1.0, 3.0]).reshape(shape)
         model = ScopedModule(lambda x: layer(tf1, x), layout="tf")
         with model.as_default():
             layer(tf1, x)
-        return next(v for path, v in model.variables.items() if "moving_variance" in path)
+        return next(v for path, v in model.variables.items() if average in path)
 
     return run
 
 
-def _torchs_variance() -> Any:
+def _torchs_after_a_step() -> nn.BatchNorm1d:
     norm = nn.BatchNorm1d(1, momentum=0.1)
     norm(torch.tensor([[1.0], [3.0]]))
-    return norm.running_var
+    return norm
+
+
+def _torchs_variance() -> Any:
+    return _torchs_after_a_step().running_var
+
+
+def _torchs_mean() -> Any:
+    return _torchs_after_a_step().running_mean
 
 
 def _layers(tf: Any, x: Any) -> Any:
     return tf.layers.batch_normalization(x, momentum=0.9, training=True)
+
+
+def _unmoved(tf: Any, x: Any) -> Any:
+    return tf.layers.batch_normalization(x, momentum=1.0, training=True)
+
+
+def _contribs(tf: Any, x: Any) -> Any:
+    return (tf1.contrib.layers if tf is tf1 else __import__("tf_slim")).batch_norm(x)
+
+
+def _of_small(tf: Any) -> Any:
+    return _contribs(tf, torch.from_numpy(SMALL) if tf is tf1 else tf.constant(SMALL))[:, 0]
 
 
 def _slim(tf: Any, x: Any, **options: Any) -> Any:
@@ -158,6 +182,7 @@ def _torchs_gru() -> Any:
 
 
 ROW = np.array([[[[0.0], [1.0]]]], np.float32)
+SMALL = np.array([[0.0], [0.02]], np.float32)
 PLANES = np.array([[[1.0, 2.0], [3.0, 6.0]]], np.float32)
 
 
@@ -205,6 +230,30 @@ TRAPS = [
         _torchs_variance,
         _ours_after_a_step(_unfused, (2, 1, 1, 1)),
         "`tf1.slim.batch_norm`",
+    ),
+    Trap(
+        "moving mean of `tf.layers.batch_normalization`, of 1 and 3, where nothing runs `UPDATE_OPS`",
+        "`nn.BatchNorm1d`",
+        _after_a_step(_layers, (2, 1), "moving_mean", updates=False),
+        _torchs_mean,
+        _ours_after_a_step(_unmoved, (2, 1), "moving_mean"),
+        "`tf1.layers.batch_normalization(momentum=1.0)`",
+    ),
+    Trap(
+        "of `contrib.layers.batch_norm`, whose decay is 0.999",
+        "`nn.BatchNorm1d`",
+        _after_a_step(_contribs, (2, 1), "moving_mean"),
+        _torchs_mean,
+        _ours_after_a_step(_contribs, (2, 1), "moving_mean"),
+        "`tf1.contrib.layers.batch_norm`",
+    ),
+    Trap(
+        "`contrib.layers.batch_norm` of 0 and 0.02: no gamma, epsilon 0.001",
+        "`nn.BatchNorm1d`",
+        _of_small,
+        lambda: nn.BatchNorm1d(1)(torch.from_numpy(SMALL))[:, 0],
+        lambda: ScopedModule(lambda: _of_small(tf1), layout="tf")().detach(),
+        "`tf1.contrib.layers.batch_norm`",
     ),
     Trap(
         "`tf.nn.leaky_relu(-1.0)`",
