@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.port.whole_models import DATA, MODELS, SOURCES
 from torchscope.cli import main
 from torchscope.port import Checked, port_files
 from torchscope.port._rule import RULES
@@ -88,3 +89,22 @@ def test_without_tensorflow_it_says_so(
     command = ["port", str(model), "--call", "model.f(x)", "--backend", "aot_eager", "--check"]
     assert main([*command, str(folder / "weights.npz"), str(folder / "other.npz")]) == 1
     assert "\nfirst     not looked for, since TensorFlow cannot be imported: " in capsys.readouterr().out
+
+
+def test_a_file_whose_cells_tensorflow_converts_from_their_source_is_run_by_it(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("tf_keras")
+    name = "translate_text"
+    with np.load(DATA / name / "io.npz") as saved:
+        arrays = {key: saved[key] for key in saved.files}
+    np.savez(tmp_path / "io.npz", **{**arrays, "last": arrays["last"] + 1})
+    _, checked = port_files(
+        [SOURCES / f"{name}.py"],
+        call=MODELS[name].call,
+        checkpoint=DATA / name / "model.ckpt",
+        io=tmp_path / "io.npz",
+        backend="aot_eager",
+    )
+    assert checked is not None
+    assert checked.differs == ["last"]
+    assert str(checked.first).startswith("nowhere: TensorFlow gives the same here")

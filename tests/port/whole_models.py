@@ -9,18 +9,19 @@ runs the files by TensorFlow and writes, below ``tests/data/port``, a checkpoint
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import contextlib
 import os
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.tf1 import judge
 from torchscope.port._python2 import as_python3
+from torchscope.port._result import Ported
+from torchscope.port._run import Finder, import_file, importing
+from torchscope.port._tensorflow import tensorflow_1
 
 HERE = Path(__file__).parent
 SOURCES = HERE / "models"
@@ -118,50 +119,18 @@ def inputs_of(name: str) -> tuple[Arrays, Arrays]:
     return MODELS[name].inputs(random), MODELS[name].training(random)
 
 
-def tensorflow() -> Any:
-    """``tensorflow.compat.v1`` with what 1.15 had beside it: ``contrib`` by tf_slim, ``layers`` by tf-keras."""
-    tf = judge.tensorflow()
-    tf.disable_v2_tensorshape()
-    tf.disable_control_flow_v2()  # whose loops give no gradients to such a session
-    framework = importlib.import_module("tensorflow.python.framework.ops")
-    vars(framework).setdefault("Tensor", tf.Tensor)  # where tf_slim looks for it
-    slim = importlib.import_module("tf_slim")
-    cells = tf.nn.rnn_cell
-    layers = SimpleNamespace(**{each: getattr(slim, each) for each in dir(slim.layers) if hasattr(slim, each)})
-    tf.contrib = ModuleType("tensorflow.contrib")
-    tf.contrib.__dict__.update(
-        slim=slim,
-        layers=layers,
-        framework=slim,
-        rnn=cells,
-        training=SimpleNamespace(HParams=SimpleNamespace),
-    )
-    names = {"tensorflow": tf, "tensorflow.contrib": tf.contrib, "tensorflow.contrib.training": tf.contrib.training}
-    return tf, names
-
-
-def module_of(name: str) -> tuple[Any, ModuleType]:
+@contextlib.contextmanager
+def as_published(name: str) -> Iterator[tuple[Any, ModuleType]]:
     """TensorFlow, and a file as it imports it."""
-    tf, names = tensorflow()
-    ops = importlib.import_module("tensorflow.python.ops.variable_scope")
-    before = {each: sys.modules.get(each) for each in names}
-    sys.modules.update(names)
-    try:
-        path = SOURCES / f"{name}.py"
-        text, _ = as_python3(path.read_text(), str(path))
-        spec = importlib.util.spec_from_loader(name, None)
-        assert spec is not None
-        module = importlib.util.module_from_spec(spec)
-        vars(module)["xrange"] = range
-        exec(compile(text, str(path), "exec"), vars(module))
-    finally:
-        for each, was in before.items():
-            if was is None:
-                del sys.modules[each]
-            else:
-                sys.modules[each] = was
-    assert ops
-    return tf, module
+
+    def in_python3(text: str, path: str) -> Ported:
+        return Ported(path, text, code=as_python3(text, path)[0])
+
+    finder = Finder(SOURCES, in_python3, lambda path: {"xrange": range})
+    with tensorflow_1() as tf, importing(finder):
+        tf_v1: Any = tf
+        tf_v1.disable_control_flow_v2()  # whose loops give no gradients to such a session
+        yield tf_v1, import_file(SOURCES / f"{name}.py", SOURCES)
 
 
 def disturbed(path: str, value: np.ndarray[Any, Any], random: np.random.Generator) -> np.ndarray[Any, Any]:
@@ -172,31 +141,31 @@ def disturbed(path: str, value: np.ndarray[Any, Any], random: np.random.Generato
 
 def record(name: str) -> None:
     """Run a file by TensorFlow, and write what it gives."""
-    tf, module = module_of(name)
     model, (inputs, more) = MODELS[name], inputs_of(name)
     random = np.random.default_rng(3)
     folder = DATA / name
     folder.mkdir(parents=True, exist_ok=True)
     saved: Arrays = {}
-    for expression, arrays, file in ((model.call, inputs, "io.npz"), (model.loss, {**inputs, **more}, "train.npz")):
-        with tf.Graph().as_default():
-            known = {each: tf.constant(array) for each, array in arrays.items()}
-            result = eval(expression, {name: module}, known)
-            variables = {v.op.name: v for v in tf.global_variables()}
-            values = dict(variables)
-            with tf.Session() as session:
-                session.run(tf.global_variables_initializer())
-                if not saved:
-                    start = session.run(values)
-                    saved = {path: disturbed(path, start[path], random) for path in sorted(start)}
-                for path, variable in variables.items():
-                    variable.load(saved[path], session)
-                if file == "io.npz":
-                    tf.train.Saver(variables).save(session, str(folder / "model.ckpt"), write_meta_graph=False)
-                    outputs = session.run(result if isinstance(result, Mapping) else {"output": result})
-                    np.savez_compressed(folder / file, **inputs, **outputs)
-                else:
-                    np.savez_compressed(folder / file, **arrays, **step(tf, session, result, variables))
+    with as_published(name) as (tf, module):
+        for expression, arrays, file in ((model.call, inputs, "io.npz"), (model.loss, {**inputs, **more}, "train.npz")):
+            with tf.Graph().as_default():
+                known = {each: tf.constant(array) for each, array in arrays.items()}
+                result = eval(expression, {name: module}, known)
+                variables = {v.op.name: v for v in tf.global_variables()}
+                values = dict(variables)
+                with tf.Session() as session:
+                    session.run(tf.global_variables_initializer())
+                    if not saved:
+                        start = session.run(values)
+                        saved = {path: disturbed(path, start[path], random) for path in sorted(start)}
+                    for path, variable in variables.items():
+                        variable.load(saved[path], session)
+                    if file == "io.npz":
+                        tf.train.Saver(variables).save(session, str(folder / "model.ckpt"), write_meta_graph=False)
+                        outputs = session.run(result if isinstance(result, Mapping) else {"output": result})
+                        np.savez_compressed(folder / file, **inputs, **outputs)
+                    else:
+                        np.savez_compressed(folder / file, **arrays, **step(tf, session, result, variables))
     print(name, sum(each.stat().st_size for each in folder.iterdir()), "bytes")
 
 

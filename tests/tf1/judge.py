@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -17,6 +15,7 @@ import torch
 from torch import Tensor
 
 from torchscope import ScopedModule, tf1
+from torchscope.port._tensorflow import compat_v1
 
 TOLERANCE: dict[torch.dtype, dict[str, Any]] = {
     torch.float64: {"rtol": 1e-12, "atol": 1e-12},
@@ -29,17 +28,10 @@ TOLERANCE: dict[torch.dtype, dict[str, Any]] = {
 @functools.cache
 def tensorflow() -> Any:
     """``tensorflow.compat.v1`` with ``tf.layers`` and ``nn.rnn_cell``, as Keras 2 has them; skips without them."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     pytest.importorskip("tensorflow")
-    old = pytest.importorskip("tf_keras.src.legacy_tf_layers")
-    sys.modules.setdefault("tf_keras.legacy_tf_layers", old)  # where TensorFlow looks for it
-    for name in ("base", "core", "convolutional", "normalization", "pooling"):
-        module = importlib.import_module(f"tf_keras.src.legacy_tf_layers.{name}")
-        sys.modules.setdefault(f"tf_keras.legacy_tf_layers.{name}", module)
-    tf = importlib.import_module("tensorflow").compat.v1
-    with pytest.MonkeyPatch.context() as patch:  # and not for tests of Keras 3 in this process
-        patch.setenv("TF_USE_LEGACY_KERAS", "1")
-        assert tf.layers.dense and tf.nn.rnn_cell.GRUCell  # noqa: PT018  # found here, and kept
+    pytest.importorskip("tf_keras.src.legacy_tf_layers")
+    tf = compat_v1()
+    assert tf.layers.dense and tf.nn.rnn_cell.GRUCell  # noqa: PT018  # not for tests of Keras 3 in this process
     return tf
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ import torch
 
 import torchscope
 from torchscope import tf1
+from torchscope.port._symbols import VALUES, public
 from torchscope.tf1._graph_only import instead_of
 
 ROOT = Path(__file__).parents[2]
@@ -105,27 +105,6 @@ LINES: dict[str, tuple[str, str]] = {
     "tf.zeros": ("tf.zeros([2, 3])", "torch.zeros([2, 3])"),
     "tf.zeros_like": ("tf.zeros_like(x)", "torch.zeros_like(x)"),
 }
-# Where they are under another name, or in another file of TensorFlow's.
-ALIASES: dict[str, str] = {
-    "tf.concat_v2": "tf.concat",
-    "tf.nn.deconv2d": "tf.nn.conv2d_transpose",
-    "tf.linalg.band_part": "tf.matrix_band_part",
-    "tf.moments": "tf.nn.moments",
-    "tf.contrib.rnn.rnn.stack_bidirectional_dynamic_rnn": "tf.contrib.rnn.stack_bidirectional_dynamic_rnn",
-    "tf.contrib.slim.initializers.xavier_initializer": "tf.contrib.slim.xavier_initializer",
-    "tf.contrib.layers.python.layers.initializers.xavier_initializer": "tf.contrib.layers.xavier_initializer",
-    "tf.contrib.layers.python.layers.utils.get_variable_collections": "tf.contrib.slim.utils.get_variable_collections",
-    "tf.contrib.layers.python.layers.utils.collect_named_outputs": "tf.contrib.slim.utils.collect_named_outputs",
-    "tf.contrib.framework.variables.model_variable": "tf.contrib.framework.model_variable",
-    "tf.float32.min": "torch.finfo(torch.float32).min",
-    "tf.float16.min": "torch.finfo(torch.float16).min",
-}
-FILES = r"^tf\.(python\.ops\.\w+|python\.framework\.(ops|dtypes|constant_op)|math)\."
-SHORTER = (
-    ("tf.python.ops.nn.", "tf.nn."),
-    ("tf.python.ops.embedding_ops.", "tf.nn."),
-    ("tf.python.ops.variable_scope.", "tf."),
-)
 
 
 class Row(NamedTuple):
@@ -139,17 +118,10 @@ class Row(NamedTuple):
 
 
 def plain(symbol: str) -> str:
-    """The public name of a symbol that was imported from a file of TensorFlow's."""
-    symbol = ALIASES.get(symbol, symbol)
-    for long, short in SHORTER:
-        if symbol.startswith(long):
-            return short + symbol.removeprefix(long)
-    short = re.sub(FILES, "tf.", symbol)
-    return short if _is_known(short) else symbol
-
-
-def _is_known(symbol: str) -> bool:
-    return symbol in LINES or _found(tf1, symbol) is not None or _found(torchscope, symbol) is not None
+    """The public name of a symbol that was imported from a file of TensorFlow's; or what its value is here."""
+    name = public(symbol.replace("tf.python.", "tensorflow.python.", 1))
+    value = VALUES.get(name, "")
+    return value if "info(" in value else name
 
 
 def _found(package: object, symbol: str) -> object | None:

@@ -27,7 +27,7 @@ from .call import Call
 from .getter import ask
 from .naming import op_names
 from .settings import NO_SETTINGS, SETTINGS, Settings
-from .stack import current_call, innermost, innermost_call, push, thread
+from .stack import innermost, innermost_call, open_scope, push
 
 
 class VariableScope:
@@ -307,4 +307,4 @@ def get_variable_scope() -> VariableScope:
     Raises:
         NoActiveModuleError: no module is running in this thread.
     """
-    return (None if current_call() else thread.stack.outside) or innermost("get_variable_scope()")
+    return open_scope() or innermost("get_variable_scope()")

@@ -148,6 +148,11 @@ def current_scope() -> VariableScope | None:
     return None if call is None else call.scope
 
 
+def open_scope() -> VariableScope | None:
+    """The innermost open scope of this thread, also one that was opened while no module was running."""
+    return current_scope() or thread.stack.outside
+
+
 def innermost(function: str) -> VariableScope:
     """The innermost open scope of this thread, on behalf of a public function.
 

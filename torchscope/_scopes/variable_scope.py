@@ -21,7 +21,7 @@ from .getter import compose
 from .naming import check_default, default_names, unique_name
 from .scope import ClosedScope, EnteredScope, VariableScope, place
 from .settings import NO_SETTINGS, SETTINGS, Settings
-from .stack import current_call, current_scope, innermost, thread, ways_to_the_stack
+from .stack import current_call, innermost, open_scope, thread, ways_to_the_stack
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -259,7 +259,7 @@ class ScopeManager:
         While an exception is on its way out, scopes that are still open inside are left too: an interrupt may have come
         while one of them was being left, and the exception is what the user has to see.
         """
-        innermost = scope = current_scope() or thread.stack.outside
+        innermost = scope = open_scope()
         own = getattr(self, "_entered", []) or [self._scope]
         while failed and scope is not None and not any(scope is one for one in own):
             scope = scope._parent

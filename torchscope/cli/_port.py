@@ -58,20 +58,19 @@ def run(args: argparse.Namespace) -> int:
                 raise FileNotFoundError(f"{file}: there is no such file.")
         tool.refuse_existing(tool.destinations(args.files, args.output), force=args.force)
     checkpoint, io = (*(args.check or ()), None, None)[:2]
-    ported, checked = tool.port_files(args.files)
-    if args.call is not None or checkpoint is not None:
-        try:
-            ported, checked = tool.port_files(
-                args.files,
-                call=args.call,
-                checkpoint=checkpoint,
-                io=io,
-                tolerance=args.tolerance,
-                backend=args.backend,
-            )
-        except ScopeError:  # what the files need is told all the same
-            print("\n".join(report.lines(ported, None)), file=sys.stderr)
-            raise
+    try:
+        ported, checked = tool.port_files(
+            args.files,
+            call=args.call,
+            checkpoint=checkpoint,
+            io=io,
+            tolerance=args.tolerance,
+            backend=args.backend,
+        )
+    except ScopeError:
+        if args.call is not None or checkpoint is not None:  # what the files need is told all the same
+            print("\n".join(report.lines(tool.port_files(args.files)[0], None)), file=sys.stderr)
+        raise
     if args.diff:
         sys.stdout.writelines(each.diff for each in ported)
     if args.output is not None:

@@ -238,7 +238,6 @@ class Bindings(cst.CSTVisitor):
                 self.of[function][parameter].append(Bound(None, TENSOR if is_tensor else UNKNOWN))
 
 
-_LOOPS = (cst.For, cst.While)
 # What runs once, several times or not at all: the blocks of a statement, told apart.
 _BRANCHES = (cst.IndentedBlock, cst.SimpleStatementSuite)
 

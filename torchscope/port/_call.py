@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
 import inspect
 import sys
@@ -120,7 +121,7 @@ def _of_expression(
     asked = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
     bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     names = list(dict.fromkeys(name for name in asked if name in arrays))
-    unknown = [name for name in asked if name not in {*arrays, *known, *bound, *dir(__builtins__), *_BUILTINS}]
+    unknown = [name for name in asked if name not in {*arrays, *known, *bound, *dir(builtins)}]
     if unknown:
         found = f"it asks for {unknown[0]}. There are {', '.join(sorted(known))} and the arrays of IO.npz: "
         raise ArgumentValueError.of_what_it_gave("--call", call, f"{found}{', '.join(arrays) or 'none was given'}.")
@@ -129,9 +130,6 @@ def _of_expression(
     function = known["call"]
     assert callable(function)
     return Call(call, function, names, arrays)
-
-
-_BUILTINS = set(dir(__import__("builtins")))
 
 
 def run(call: Call, model: Callable[..., object]) -> object:

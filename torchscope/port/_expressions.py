@@ -11,7 +11,7 @@ from ._inference import Inference
 from ._kinds import ITEMS, LIST, NUMBER, SHAPE, SIZES, TENSOR, UNKNOWN
 from ._names import Names, dotted
 from ._result import Mode, Ported
-from ._rule import operand, source
+from ._rule import converter, operand, source, telling
 from ._rules._arithmetic import elementwise
 from ._rules._arrays import unpacked
 from ._statements import Statements
@@ -72,10 +72,7 @@ class Expressions(Statements):
         return node
 
     def _told(self, was: cst.BaseExpression, now: cst.BaseExpression, teller: str) -> cst.Call:
-        at = self.position(was)
-        call = cst.parse_expression(f"{teller}(({at.line}, {at.column}), 0)")
-        assert isinstance(call, cst.Call)
-        return call.with_changes(args=[call.args[0], cst.Arg(now)])
+        return telling(teller, self.position(was), now)
 
     # Shapes, and methods of tensors
 
@@ -160,8 +157,7 @@ class Expressions(Statements):
             kind = self._kinds.of(getattr(node, side))
             was = getattr(updated, side)
             if kind in (SIZES, SHAPE, ITEMS):
-                function = "tf1.convert_to_tensor" if kind == ITEMS else "torch.as_tensor"
-                updated = updated.with_changes(**{side: self.made(f"{function}({source(was)})")})
+                updated = updated.with_changes(**{side: self.made(f"{converter(kind)}({source(was)})")})
             elif kind == UNKNOWN and self._records:
                 call = self._told(getattr(node, side), was, "__operand__")
                 updated = updated.with_changes(**{side: call})

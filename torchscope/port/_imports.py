@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import libcst as cst
 
-from ._names import Names, dotted
+from ._names import Names, dotted, is_tensorflow
 from ._notes import Notes
 from ._result import Ported
 
@@ -62,7 +62,7 @@ class Imports(Notes):
     def leave_Import(self, original_node: cst.Import, updated_node: cst.Import) -> cst.Import | cst.RemovalSentinel:
         if original_node not in self.names.imports:
             return updated_node
-        others = [each for each in updated_node.names if not _is_known(each, self.names)]
+        others = [each for each in updated_node.names if not is_tensorflow(dotted(each.name) or "")]
         if not others:
             return cst.RemoveFromParent()
         others[-1] = others[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
@@ -115,8 +115,3 @@ class Imports(Notes):
 
 def _imports(node: cst.CSTNode, imports: Sequence[cst.CSTNode]) -> bool:
     return any(node is each for each in imports) or any(_imports(child, imports) for child in node.children)
-
-
-def _is_known(alias: cst.ImportAlias, names: Names) -> bool:
-    path = dotted(alias.name) or ""
-    return path.partition(".")[0] in ("tensorflow", "tf_slim") and names.known is not None

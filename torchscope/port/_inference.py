@@ -52,7 +52,6 @@ _OF_SYMBOL: dict[str, Kind] = {
 }
 _NO_TENSORS = ("initializer", "regularizer", "Cell", "_scope", "Optimizer", "arg_scope", "placeholder_with")
 _SEVERAL = ("tf.nn.moments", "tf.nn.top_k", "tf.nn.dynamic_rnn", "tf.nn.fused_batch_norm", "tf.meshgrid", "tf.cond")
-_TENSOR_METHODS = {"assign", "read_value", "initialized_value", "value"}
 
 
 class Inference:

@@ -45,7 +45,7 @@ class Names(cst.CSTVisitor):
         for alias in node.names:
             path = dotted(alias.name) or ""
             name = alias.evaluated_alias or path.partition(".")[0]
-            if _is_tensorflow(path):
+            if is_tensorflow(path):
                 self.known[name] = path if alias.evaluated_alias else path.partition(".")[0]
                 if node not in self.imports:
                     self.imports.append(node)
@@ -56,11 +56,11 @@ class Names(cst.CSTVisitor):
     def visit_ImportFrom(self, node: cst.ImportFrom) -> None:
         path = "" if node.module is None or node.relative else dotted(node.module) or ""
         if isinstance(node.names, cst.ImportStar):
-            self.stars += [path] if _is_tensorflow(path) else []
+            self.stars += [path] if is_tensorflow(path) else []
             return
         for alias in node.names:
             name = alias.evaluated_alias or alias.evaluated_name
-            if _is_tensorflow(path):
+            if is_tensorflow(path):
                 self.known[name] = f"{path}.{alias.evaluated_name}"
                 if node not in self.imports:
                     self.imports.append(node)
@@ -141,5 +141,5 @@ class Names(cst.CSTVisitor):
         return public(".".join(filter(None, (self.known[root], rest))))
 
 
-def _is_tensorflow(path: str) -> bool:
+def is_tensorflow(path: str) -> bool:
     return path.partition(".")[0] in ("tensorflow", "tf_slim")

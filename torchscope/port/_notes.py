@@ -89,9 +89,8 @@ class Notes(cst.CSTTransformer):
         """Statements of one line on lines of their own, so that one of them can become a comment."""
         made: list[cst.BaseStatement] = []
         for was, now in zip(original.body, updated.body, strict=True):
-            before = cst.SimpleStatementLine([was.with_changes(semicolon=cst.MaybeSentinel.DEFAULT)])
+            before = cst.SimpleStatementLine([was])  # as it was read, for what its names are
             after = cst.SimpleStatementLine([now.with_changes(semicolon=cst.MaybeSentinel.DEFAULT)])
-            before = before.with_changes(body=[was])  # as it was read, for what its names are
             if self._is_only_a_call_left(before):
                 made.append(self._commented(before, after, [text for text, _ in notes]))
             else:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import libcst as cst
+from libcst.metadata import CodePosition
 
 from ._kinds import NUMBER, SHAPE, SIZES, TENSOR, Kind
 
@@ -31,6 +32,17 @@ def rule(symbols: str, arguments: str) -> Callable[[Rule], Rule]:
         return function
 
     return register
+
+
+def methods(arguments: str, lines: Mapping[str, str]) -> None:
+    """Make rules of symbols that are an attribute or a method of their first argument: ``{"rank": "dim()"}``."""
+    first = arguments.partition(",")[0]
+
+    def ending(line: str) -> Rule:
+        return lambda use: f"{use.tensor(first)}.{line}"
+
+    for symbol, line in lines.items():
+        rule(symbol, arguments)(ending(line))
 
 
 class Use:
@@ -69,10 +81,17 @@ class Use:
 
     def tensor(self, name: str) -> str:
         """The source of an argument as a tensor, before a dot: of what may be none, made one."""
-        kind = self.kind(name)
-        if kind == TENSOR:
+        if self.kind(name) == TENSOR:
             return self.operand(name)
-        return f"{'torch.as_tensor' if kind in (NUMBER, SIZES, SHAPE) else 'tf1.convert_to_tensor'}({self.code(name)})"
+        return f"{converter(self.kind(name))}({self.code(name)})"
+
+    def argument(self, name: str) -> str:
+        """Likewise, as an argument of a function."""
+        return self.code(name) if self.kind(name) == TENSOR else self.tensor(name)
+
+    def code_or(self, name: str, default: object) -> str:
+        """The source of an argument, or of its default."""
+        return self.code(name) if name in self else str(default)
 
     def value(self, name: str) -> object:
         """An argument that is a literal; raises ``ValueError`` if it is none."""
@@ -112,6 +131,18 @@ class Use:
     def given_as(self, **names: str) -> str:
         """The arguments that were given, as keywords under the names that torch has for them."""
         return "".join(f", {names[name]}={self.code(name)}" for name in names if name in self)
+
+
+def converter(kind: Kind) -> str:
+    """The function that makes a tensor of what is none: torch's own of numbers, one that keeps gradients else."""
+    return "torch.as_tensor" if kind in (NUMBER, SIZES, SHAPE) else "tf1.convert_to_tensor"
+
+
+def telling(teller: str, at: CodePosition, value: cst.BaseExpression) -> cst.Call:
+    """A call that tells a value, and where it stands, to a function, which gives it back."""
+    call = cst.parse_expression(f"{teller}(({at.line}, {at.column}), 0)")
+    assert isinstance(call, cst.Call)
+    return call.with_changes(args=[call.args[0], cst.Arg(value)])
 
 
 def source(node: cst.BaseExpression) -> str:

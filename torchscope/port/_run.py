@@ -30,8 +30,8 @@ _FOUND = "found by torchscope.port"
 class _Loader(importlib.abc.SourceLoader):
     """Loads a file as what it becomes when it is ported."""
 
-    def __init__(self, fullname: str, path: str, porting: Porting, extra: Extra) -> None:
-        self._fullname, self.path, self._porting, self._extra = fullname, path, porting, extra
+    def __init__(self, path: str, finder: Finder) -> None:
+        self.path, self._finder = path, finder
 
     def get_filename(self, fullname: str) -> str:
         return self.path
@@ -41,27 +41,40 @@ class _Loader(importlib.abc.SourceLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         text = read(Path(self.path))
-        code, shown = self._porting(text, self.path).code, port_text(text, self.path).code
+        code = self._finder.porting(text, self.path).code
+        shown = code if self._finder.shown is None else self._finder.shown(text, self.path).code
         name = f"{self.path} (ported)"
         linecache.cache[name] = len(shown), None, shown.splitlines(keepends=True), name  # for tracebacks
         return compile(code, name, "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
-        vars(module).update(self._extra(self.path))
+        vars(module).update(self._finder.extra(self.path))
         super().exec_module(module)
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    """Finds files of TensorFlow 1 below a folder."""
+    """Finds files of TensorFlow 1 below a folder.
 
-    def __init__(self, folder: Path, porting: Porting = port_text, extra: Extra = lambda path: {}) -> None:
-        self.folder, self.porting, self.extra = folder.resolve(), porting, extra
+    Attributes:
+        porting: what they become.
+        extra: what they find among their globals.
+        shown: what errors show of them, line by line, if that is not what they become.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        porting: Porting = port_text,
+        extra: Extra = lambda path: {},
+        shown: Porting | None = None,
+    ) -> None:
+        self.folder, self.porting, self.extra, self.shown = folder.resolve(), porting, extra, shown
 
     def beside(self, call: str) -> list[Finder]:
         """This one; and for a call that is a file, one for its folder."""
         path = Path(call)
         is_file = call.endswith(".py") and path.resolve().parent != self.folder
-        return [self, Finder(path.parent, self.porting, self.extra)] if is_file else [self]
+        return [self, Finder(path.parent, self.porting, self.extra, self.shown)] if is_file else [self]
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -75,7 +88,7 @@ class Finder(importlib.abc.MetaPathFinder):
                 return None
             found.loader_state = _FOUND
             return found
-        loader = _Loader(fullname, str(origin), self.porting, self.extra)
+        loader = _Loader(str(origin), self)
         folders = found.submodule_search_locations
         spec = importlib.util.spec_from_file_location(
             fullname, origin, loader=loader, submodule_search_locations=folders

@@ -12,6 +12,8 @@ from ._notes import root_of
 from ._rule import source
 from ._symbols import GONE, is_summary, of_tf1
 
+_IMPORTS = (cst.Import, cst.ImportFrom)
+
 
 class Statements(Imports):
     """What is done to whole statements; the expressions inside are ``Expressions``'."""
@@ -48,7 +50,7 @@ class Statements(Imports):
         alone = original_node.orelse is None and original_node.finalbody is None and len(original_node.handlers) == 1
         if alone and asked.for_what_is_gone and _only_binds(original_node.body) and _is_for_versions(original_node):
             return _flat(updated_node.handlers[0].body, updated_node.leading_lines)
-        if alone and _only_passes(updated_node.body) and _only_imports(original_node.body):
+        if alone and _only((cst.Pass,), updated_node.body) and _only(_IMPORTS, original_node.body):
             return _flat(updated_node.body, updated_node.leading_lines)
         return updated_node
 
@@ -56,10 +58,9 @@ class Statements(Imports):
         symbol = self.names.symbol(original_node.value)
         if original_node in self.names.aliases and not is_summary(symbol or ""):
             path = None if symbol is None else of_tf1(symbol)
-            name = dotted(original_node.targets[0].target) or ""
             if path is None:  # what is used through it has names of its own, or was left
                 self._unported.discard(root_of(original_node.value))
-                return updated_node.with_changes(value=cst.Name("None")) if name in self.names.local else _gone()
+                return cst.RemoveFromParent()
             self.packages.add("tf1")
             return updated_node.with_changes(value=cst.parse_expression(f"tf1.{path}"))
         value = self.bare(updated_node.value)
@@ -78,10 +79,10 @@ class Statements(Imports):
 
     def leave_AugAssign(self, original_node: cst.AugAssign, updated_node: cst.AugAssign) -> cst.BaseSmallStatement:
         """``x += y`` makes a new tensor in TensorFlow, and changes the one there in torch."""
-        if _has_a_call(original_node.target) and self.changes_in_place(original_node):
+        in_place, is_computed = self.changes_in_place(original_node), _has_a_call(original_node.target)
+        if in_place and is_computed:
             self.leave_attribute(original_node, "+= in place", "two statements: its target is computed")
-            return updated_node.with_changes(value=self.bare(updated_node.value))
-        if not self.changes_in_place(original_node):
+        if not in_place or is_computed:
             return updated_node.with_changes(value=self.bare(updated_node.value))
         self.changed(original_node, "x += y  ->  x = x + y")
         operator = cst.Module([]).code_for_node(original_node.operator).strip().removesuffix("=")
@@ -109,10 +110,6 @@ class _Asked(cst.CSTVisitor):
             self.for_what_is_gone = True
 
 
-def _gone() -> cst.RemovalSentinel:
-    return cst.RemoveFromParent()
-
-
 def _flat(body: cst.BaseSuite, leading_lines: Sequence[cst.EmptyLine]) -> cst.FlattenSentinel[cst.BaseStatement]:
     """The statements of a block, in the place of what it stood in."""
     if isinstance(body, cst.IndentedBlock):
@@ -126,30 +123,17 @@ def _flat(body: cst.BaseSuite, leading_lines: Sequence[cst.EmptyLine]) -> cst.Fl
     return cst.FlattenSentinel(statements)
 
 
-def _only_passes(body: cst.BaseSuite) -> bool:
-    statements = body.body
+def _only(kinds: tuple[type[cst.CSTNode], ...], body: cst.BaseSuite) -> bool:
+    """Whether a block has nothing but such small statements."""
     return all(
-        isinstance(each, cst.SimpleStatementLine) and all(isinstance(one, cst.Pass) for one in each.body)
-        for each in statements
+        isinstance(each, cst.SimpleStatementLine) and all(isinstance(one, kinds) for one in each.body)
+        for each in body.body
     )
 
 
 def _only_binds(body: cst.BaseSuite) -> bool:
     """Whether a block only imports and gives names, as for another version of a library."""
-    return all(
-        isinstance(each, cst.SimpleStatementLine)
-        and all(isinstance(one, (cst.Import, cst.ImportFrom, cst.Assign, cst.Pass, cst.Expr)) for one in each.body)
-        and not any(_has_a_call(one) for one in each.body)
-        for each in body.body
-    )
-
-
-def _only_imports(body: cst.BaseSuite) -> bool:
-    return all(
-        isinstance(each, cst.SimpleStatementLine)
-        and all(isinstance(one, (cst.Import, cst.ImportFrom)) for one in each.body)
-        for each in body.body
-    )
+    return _only((*_IMPORTS, cst.Assign, cst.Pass, cst.Expr), body) and not any(map(_has_a_call, body.body))
 
 
 def _is_for_versions(node: cst.Try) -> bool:

@@ -64,7 +64,6 @@ _OTHER_NAMES: dict[str, str] = {
     "tf.nn.tanh": "tf.tanh",
     "tf.nn.sigmoid": "tf.sigmoid",
     "tf.nn.softmax_cross_entropy": "tf.losses.softmax_cross_entropy",
-    "tf.image.resize_bicubic": "tf.image.resize_bicubic",
     "tf.get_shape": "tf.shape",
     "tf.initialize_all_variables": "tf.global_variables_initializer",
     "tf.all_variables": "tf.global_variables",

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType, SimpleNamespace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 from unittest.mock import patch
 
 import libcst as cst
@@ -19,6 +19,7 @@ from ._kinds import LIST, TENSOR
 from ._names import Names
 from ._python2 import as_python3
 from ._result import Ported
+from ._rule import telling
 
 F = TypeVar("F")
 
@@ -54,8 +55,6 @@ class Variable(Protocol):
 class TensorFlow(Protocol):
     """What is used of ``tensorflow.compat.v1``."""
 
-    Tensor: type
-
     def Graph(self) -> Graph: ...
     def Session(self) -> Session: ...
     def constant(self, value: object) -> object: ...
@@ -87,10 +86,21 @@ class _Teller(cst.CSTTransformer):
         functions = self._around(original_node)
         if not self._names.symbol(original_node.func, functions) or self._kinds.of(original_node) not in (TENSOR, LIST):
             return updated_node
-        at = self._position(original_node)
-        call = cst.parse_expression(f"__site__(({at.line}, {at.column}), 0)")
-        assert isinstance(call, cst.Call)
-        return call.with_changes(args=[call.args[0], cst.Arg(updated_node)])
+        return telling("__site__", self._position(original_node), updated_node)
+
+
+def compat_v1() -> ModuleType:
+    """``tensorflow.compat.v1``, with ``tf.layers`` and ``nn.rnn_cell`` as tf-keras has them, if that is installed."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tf: ModuleType = importlib.import_module("tensorflow").compat.v1
+    with patch.dict(os.environ, {"TF_USE_LEGACY_KERAS": "1"}), contextlib.suppress(ImportError, AttributeError):
+        old = importlib.import_module("tf_keras.src.legacy_tf_layers")
+        sys.modules.setdefault("tf_keras.legacy_tf_layers", old)
+        for name in ("base", "core", "convolutional", "normalization", "pooling"):
+            module = importlib.import_module(f"tf_keras.src.legacy_tf_layers.{name}")
+            sys.modules.setdefault(f"tf_keras.legacy_tf_layers.{name}", module)
+        assert all((tf.layers.dense, tf.nn.rnn_cell.GRUCell))  # found here, and kept
+    return tf
 
 
 @contextlib.contextmanager
@@ -100,21 +110,13 @@ def tensorflow_1() -> Iterator[TensorFlow]:
     Raises:
         ImportError: TensorFlow is not installed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    tf = importlib.import_module("tensorflow").compat.v1
-    with patch.dict(os.environ, {"TF_USE_LEGACY_KERAS": "1"}), contextlib.suppress(ImportError, AttributeError):
-        old = importlib.import_module("tf_keras.src.legacy_tf_layers")
-        sys.modules.setdefault("tf_keras.legacy_tf_layers", old)
-        for name in ("base", "core", "convolutional", "normalization", "pooling"):
-            module = importlib.import_module(f"tf_keras.src.legacy_tf_layers.{name}")
-            sys.modules.setdefault(f"tf_keras.legacy_tf_layers.{name}", module)
-        assert tf.layers.dense, tf.nn.rnn_cell.GRUCell  # found here, and kept
+    tf = compat_v1()
     tf.logging.set_verbosity(tf.logging.ERROR)
     tf.disable_v2_tensorshape()  # x.shape[1].value
     tf.disable_tensor_equality()  # x == y is identity
     try:
         with patch.dict(sys.modules, _contrib(tf)):
-            yield tf
+            yield cast(TensorFlow, tf)
     finally:
         tf.enable_v2_tensorshape()
         tf.enable_tensor_equality()
@@ -128,7 +130,10 @@ def _contrib(tf: ModuleType) -> Mapping[str, ModuleType]:
         slim = importlib.import_module("tf_slim")
         contrib = ModuleType("tensorflow.contrib")
         cells = getattr(getattr(tf, "nn", None), "rnn_cell", None)
-        vars(contrib).update(slim=slim, layers=slim, framework=slim, rnn=cells, training=SimpleNamespace())
+        training = ModuleType("tensorflow.contrib.training")
+        vars(training)["HParams"] = SimpleNamespace
+        vars(contrib).update(slim=slim, layers=slim, framework=slim, rnn=cells, training=training)
         vars(tf)["contrib"] = contrib
         modules |= {"tensorflow.contrib": contrib, "tensorflow.contrib.slim": slim, "tensorflow.contrib.layers": slim}
+        modules["tensorflow.contrib.training"] = training
     return modules

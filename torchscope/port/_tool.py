@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ArgumentValueError
-from ._call import arrays_of, prepared, run
+from ._call import Arrays, arrays_of, prepared, run
 from ._check import TOLERANCE, Checked, check
 from ._kinds import Recorded
-from ._port import port, read
+from ._port import port, port_text, read
 from ._record import Recorder
 from ._result import Ported
 from ._run import Finder, import_folder, importing
@@ -36,7 +36,7 @@ def port_files(
     """
     paths = [str(file.resolve()) for file in files]
     texts = {path: read(Path(path)) for path in paths}
-    ported = [port(text, path) for path, text in texts.items()]
+    ported = [port_text(text, path) for path, text in texts.items()]
     for each in ported:
         if "tensorflow" not in each.before and "tf_slim" not in each.before:
             raise ArgumentValueError.of("FILE", each.path, "It does not import tensorflow: there is nothing to port.")
@@ -46,7 +46,7 @@ def port_files(
         return ported, None
     folder = import_folder([Path(path) for path in paths])
     arrays = arrays_of(io)
-    recorded = _recorded(files, call, folder, io)
+    recorded = _recorded(files, call, folder, arrays)
     ported = [port(text, path, recorded=recorded.get(path)) for path, text in texts.items()]
     if checkpoint is None:
         return ported, None
@@ -59,12 +59,12 @@ def port_files(
     return ported, checked
 
 
-def _recorded(files: Sequence[Path], call: str, folder: Path, io: Path | None) -> dict[str, Recorded]:
+def _recorded(files: Sequence[Path], call: str, folder: Path, arrays: Arrays) -> dict[str, Recorded]:
     """The kinds of the arguments of each file, in one run of the call."""
     recorder = Recorder()
-    finder = Finder(folder, lambda text, path: port(text, path, mode="records"), recorder.globals_of)
+    finder = Finder(folder, lambda text, path: port(text, path, mode="records"), recorder.globals_of, port_text)
     with importing(*finder.beside(call)):
-        called = prepared(call, files, finder, arrays_of(io))
+        called = prepared(call, files, finder, arrays)
         run(called, called.model())
     return recorder.of
 

@@ -13,7 +13,7 @@ from .. import checkpoint as checkpoints
 from ._call import Arrays, by_name, named, prepared, run, said
 from ._check import difference
 from ._kinds import Recorded
-from ._port import port
+from ._port import port, port_text
 from ._run import Finder, importing
 from ._tensorflow import sited, tensorflow_1
 
@@ -101,6 +101,7 @@ def _ours(attempt: Attempt, recorded: Mapping[str, Recorded]) -> Traced:
         attempt.folder,
         lambda text, path: port(text, path, recorded=recorded.get(path), mode="sites"),
         watch.globals_of,
+        port_text,
     )
     with importing(*finder.beside(attempt.call)):
         called = prepared(attempt.call, attempt.files, finder, attempt.arrays)
@@ -115,11 +116,12 @@ def _ours(attempt: Attempt, recorded: Mapping[str, Recorded]) -> Traced:
 def _theirs(attempt: Attempt) -> Traced:
     watch = Watch()
     finder = Finder(attempt.folder, sited, watch.globals_of)
-    with tensorflow_1() as tf, importing(*finder.beside(attempt.call)), tf.Graph().as_default():
+    with tensorflow_1() as tf, importing(*finder.beside(attempt.call)), tf.Graph().as_default() as graph:
         called = prepared(attempt.call, attempt.files, finder, attempt.arrays)
         watch.forget()
         result = called.function(*(tf.constant(attempt.arrays[name]) for name in called.inputs))
-        tensors = {site: value for site, value in watch.values.items() if isinstance(value, tf.Tensor)}
+        # What is computed inside of a loop has a graph of its own, and no value outside.
+        tensors = {site: value for site, value in watch.values.items() if getattr(value, "graph", None) is graph}
         outputs = by_name(result, list(called.expected))
         with tf.Session() as session:
             session.run(tf.global_variables_initializer())

@@ -46,7 +46,7 @@ INSTEAD: dict[str, str] = {
     r"as_dtype": "`torch.float32` and the like",
     r"IndexedSlices": "`F.embedding(..., sparse=True)`",
     r"string": "`str`",
-    r"python\.framework\.ops\.uid": "`itertools.count`",
+    r"(python\.framework\.ops\.)?uid$": "`itertools.count`",
     r"contrib\.distributions|distributions\.": "`torch.distributions`",
     r"py_func|py_function": "the function itself",
     r"test\.": "`unittest`, `pytest`",

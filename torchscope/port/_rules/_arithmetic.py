@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from .._kinds import ITEMS, NUMBER, SHAPE, SIZES, TENSOR, UNKNOWN, Kind
-from .._rule import RULES, Rule, Use, rule
+from .._rule import Rule, Use, methods, rule
 
 _OPERATORS = {
     "add": "+",
@@ -81,11 +81,11 @@ for _name in _METHODS.split():
 
 
 def _by_function(function: str) -> Rule:
-    return lambda use: f"{function}({use.code('x') if use.kind('x') == TENSOR else use.tensor('x')})"
+    return lambda use: f"{function}({use.argument('x')})"
 
 
 for _name, _function in _FUNCTIONS.items():
-    RULES[f"tf.{_name}"] = ["x", "name"], _by_function(_function)
+    rule(_name, "x, name")(_by_function(_function))
 
 
 @rule("logical_not", "x, name")
@@ -148,19 +148,7 @@ def cast(use: Use) -> str:
     return f"{use.tensor('x')}.to({use.code('dtype')})"
 
 
-@rule("to_float", "x, name")
-def to_float(use: Use) -> str:
-    return f"{use.tensor('x')}.float()"
-
-
-@rule("to_double", "x, name")
-def to_double(use: Use) -> str:
-    return f"{use.tensor('x')}.double()"
-
-
-@rule("to_int64", "x, name")
-def to_int64(use: Use) -> str:
-    return f"{use.tensor('x')}.long()"
+methods("x, name", {"to_float": "float()", "to_double": "double()", "to_int64": "long()"})
 
 
 @rule("tensordot", "a, b, axes, name")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import libcst as cst
 
 from .._kinds import LIST, NUMBER, SHAPE, SIZES, TENSOR, joins_sizes, stacks_numbers
-from .._rule import Use, operand, rule
+from .._rule import Use, methods, operand, rule
 
 
 @rule("reshape", "tensor, shape, name")
@@ -13,19 +13,7 @@ def reshape(use: Use) -> str:
     return f"{use.tensor('tensor')}.reshape({use.spread('shape') or '()'})"
 
 
-@rule("shape", "input, name, out_type")
-def shape(use: Use) -> str:
-    return f"{use.tensor('input')}.shape"
-
-
-@rule("rank", "input, name")
-def rank(use: Use) -> str:
-    return f"{use.tensor('input')}.dim()"
-
-
-@rule("size", "input, name, out_type")
-def size(use: Use) -> str:
-    return f"{use.tensor('input')}.numel()"
+methods("input, name, out_type", {"shape": "shape", "rank": "dim()", "size": "numel()", "stop_gradient": "detach()"})
 
 
 @rule("concat", "values, axis, name, concat_dim")
@@ -105,11 +93,6 @@ def einsum(use: Use) -> str:
 @rule("identity", "input, name")
 def identity(use: Use) -> str | None:
     return use.code("input") if use.kind("input") in (SIZES, SHAPE, LIST) else None
-
-
-@rule("stop_gradient", "input, name")
-def stop_gradient(use: Use) -> str:
-    return f"{use.tensor('input')}.detach()"
 
 
 @rule("diag", "diagonal, name")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .._kinds import NUMBER, SHAPE, SIZES, TENSOR
-from .._rule import Rule, Use, rule
+from .._kinds import NUMBER, TENSOR
+from .._rule import Rule, Use, converter, rule
 
 
 def _filled(function: str) -> Rule:
@@ -15,11 +15,7 @@ for _name in ("zeros", "ones"):
 
 
 def _like(function: str) -> Rule:
-    return lambda use: f"torch.{function}({_tensor(use)}{use.given_as(dtype='dtype')})"
-
-
-def _tensor(use: Use) -> str:
-    return use.code("tensor") if use.kind("tensor") == TENSOR else use.tensor("tensor")
+    return lambda use: f"torch.{function}({use.argument('tensor')}{use.given_as(dtype='dtype')})"
 
 
 for _name in ("zeros_like", "ones_like"):
@@ -36,8 +32,7 @@ def constant(use: Use) -> str | None:
     if "shape" in use:
         shape = use.spread("shape") or "()"
         return f"torch.full([{shape}], {use.code('value')}{use.given_as(dtype='dtype')})" if _is_one(use) else None
-    function = "torch.as_tensor" if use.kind("value") in (NUMBER, SIZES, SHAPE) else "tf1.convert_to_tensor"
-    return f"{function}({use.code('value')}{use.given_as(dtype='dtype')})"
+    return f"{converter(use.kind('value'))}({use.code('value')}{use.given_as(dtype='dtype')})"
 
 
 def _is_one(use: Use) -> bool:

@@ -70,23 +70,21 @@ def norm(use: Use) -> str | None:
 def argsort(use: Use) -> str | None:
     if "direction" in use:
         return None
-    return f"{use.tensor('values')}.argsort(dim={use.code('axis') if 'axis' in use else -1}, stable=True)"
+    return f"{use.tensor('values')}.argsort(dim={use.code_or('axis', -1)}, stable=True)"
 
 
 @rule("sort", "values, axis, direction, name")
 def sort(use: Use) -> str | None:
-    return (
-        None if "direction" in use else f"{use.tensor('values')}.sort({use.code('axis') if 'axis' in use else -1})[0]"
-    )
+    return None if "direction" in use else f"{use.tensor('values')}.sort({use.code_or('axis', -1)})[0]"
 
 
 @rule("unstack", "value, num, axis, name")
 def unstack(use: Use) -> str:
-    return f"list({use.tensor('value')}.unbind({use.code('axis') if 'axis' in use else ''}))"
+    return f"list({use.tensor('value')}.unbind({use.code_or('axis', '')}))"
 
 
 @rule("cumprod", "x, axis, exclusive, reverse, name")
 def cumprod(use: Use) -> str | None:
     if "exclusive" in use or "reverse" in use:
         return None
-    return f"{use.tensor('x')}.cumprod({use.code('axis') if 'axis' in use else 0})"
+    return f"{use.tensor('x')}.cumprod({use.code_or('axis', 0)})"
