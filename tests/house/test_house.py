@@ -33,7 +33,7 @@ lecun_uniform_initializer orthogonal_initializer identity_initializer
 # reader can go through the house from the door to the roof, and no import has to be done late to dodge a circle.
 FLOORS = {
     "": "_torch errors _extra _table initializers",
-    "_names": "paths events default_names op_names",
+    "_names": "paths patterns events default_names op_names",
     "_variables": """
     tracing conversion reuse made_at spec path_tree initialize request parameter_dict module_tree making store identity
     resetting collections partition

@@ -1,4 +1,4 @@
-"""Names that are paths, names that are not, and what a scope selects."""
+"""Names that are paths, and names that are not."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from torchscope import ArgumentValueError, InvalidNameError, ScopedModule, get_module, get_variable, variable_scope
-from torchscope._names.paths import _ATTRIBUTES, check, nearest, refuse_nothing, selector
+from torchscope import InvalidNameError, ScopedModule, get_module, get_variable, variable_scope
+from torchscope._names.paths import _ATTRIBUTES, check, nearest
 
 REFUSED = {
     "empty": ("", "it is empty"),
@@ -194,29 +194,6 @@ def test_every_text_is_a_name_or_is_refused_as_one(text: str) -> None:
         assert repr(text) in str(error)
 
 
-SELECTED = {
-    "": ["D", "D/w", "D/a/w", "D_pre/w", "E/a/w"],
-    "D": ["D", "D/w", "D/a/w"],
-    "D/": ["D", "D/w", "D/a/w"],
-    "D/w": ["D/w"],
-    "D*": ["D", "D/w", "D/a/w", "D_pre/w"],
-    "?": ["D", "D/w", "D/a/w", "E/a/w"],
-    "*/w": ["D/w", "D_pre/w"],
-    "**/w": ["D/w", "D/a/w", "D_pre/w", "E/a/w"],
-    "*/a": ["D/a/w", "E/a/w"],
-    "[DE]/a": ["D/a/w", "E/a/w"],
-    "[!D]/a": ["E/a/w"],
-    "d": [],
-    "D.w": [],
-}
-
-
-@pytest.mark.parametrize("scope", SELECTED)
-def test_a_scope_selects_by_path_and_not_by_prefix(scope: str) -> None:
-    paths = ["D", "D/w", "D/a/w", "D_pre/w", "E/a/w"]
-    assert [path for path in paths if selector(scope)(path)] == SELECTED[scope]
-
-
 def test_the_nearest_path_is_found_among_many() -> None:
     paths = [f"layer_{i}/weights" for i in range(5000)]
     assert nearest("layer_4321/weight", paths)[0] == "layer_4321/weights"
@@ -227,25 +204,3 @@ def test_of_very_many_paths_those_that_share_a_name_or_a_scope_are_looked_at() -
     assert nearest("layer_7/kernl", many) == ["layer_7/kernel"]
     assert nearest("layer_2999/kernell", many[:-1]) == []
     assert len(nearest("layer_70/kernel", many)) == 3
-
-
-def test_what_exists_at_the_very_path_is_selected_and_not_what_it_would_mean_as_a_glob() -> None:
-    paths = ["h[0]/w", "h0/w"]
-    assert [path for path in paths if selector("h[0]", paths)(path)] == ["h[0]/w"]
-    assert [path for path in paths if selector("h[0]", paths[1:])(path)] == ["h0/w"]
-
-
-def test_a_glob_that_is_none_is_refused() -> None:
-    with pytest.raises(ArgumentValueError, match="It is no glob"):
-        selector("[z-a]")
-
-
-@pytest.mark.parametrize("scope", ["", "a", "a/w", "*/w", "**/w", "a/"])
-def test_a_selection_of_something_is_not_refused(scope: str) -> None:
-    refuse_nothing(scope, ["a/w", "b/c/w"], "Model")
-
-
-@pytest.mark.parametrize("scope", ["aa", "a/v", "*/v", "w", "c"])
-def test_a_selection_of_nothing_is_refused(scope: str) -> None:
-    with pytest.raises(ArgumentValueError, match="It selects none of the 2 variables of Model"):
-        refuse_nothing(scope, ["a/w", "b/c/w"], "Model")

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .._names import paths
+from .._names import patterns
 from .._scopes.arguments import checked, refuse_late
 from .._scopes.scope import VariableScope
 from .._scopes.stack import innermost, thread
@@ -523,7 +523,7 @@ def _snapshot(walk: Callable[[], Iterator[T]]) -> Iterator[T]:
 
 def _path(scope: str | VariableScope | None) -> str:
     if isinstance(scope, VariableScope):
-        return paths.literal(scope.name)
+        return patterns.literal(scope.name)
     if scope is not None and not isinstance(scope, str):
         raise ArgumentTypeError.of("scope", scope, "Give a path, a glob or a VariableScope.")
     return scope or ""

@@ -1,4 +1,4 @@
-"""Paths as strings: join them, check them, choose among them."""
+"""Paths as strings: join them, check them, find the nearest."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import difflib
 import keyword
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import nn
 
-from ..errors import ArgumentValueError, InvalidNameError
+from ..errors import InvalidNameError
 
 # A dot splits keys, a colon ends TensorFlow's names, and quotes and backslashes break the code that torch writes.
 _FORBIDDEN = re.compile(r"""[.:"\\\s\x00-\x1f\x7f-\x9f]""")
@@ -23,7 +23,6 @@ _ATTRIBUTES = (
 )
 _HIDDEN = ("Cf", "Cs", "Co", "Cn")  # formats, halves of characters, and what is no character
 _TAKEN_AT_ROOT = frozenset((*dir(nn.Module()), *_ATTRIBUTES.split(), *keyword.kwlist, "_extra_state"))
-_GLOB = re.compile(r"\*\*/?|\*|\?|\[!?[^\]]+\]")
 
 
 def join(prefix: str, name: str) -> str:
@@ -105,57 +104,6 @@ def check_whole(path: str) -> str:
     return path
 
 
-def literal(path: str) -> str:
-    """The glob that selects this path and nothing else, whatever characters it has."""
-    return re.sub(r"([*?\[])", r"[\1]", path)
-
-
-def selector(scope: str, existing: Iterable[str] = ()) -> Callable[[str], bool]:
-    """A test for the paths that ``scope``, a path or a glob, selects: the path itself and everything below it.
-
-    Where something exists at the very path, it is that and not a glob: ``h[0]`` is a name as good as any.
-
-    ``*``, ``?`` and ``[...]`` stay within one segment, ``**`` crosses slashes, ``""`` selects everything.
-
-    >>> [p for p in ("D/w", "D_pre/w", "D/a/w") if selector("D")(p)]
-    ['D/w', 'D/a/w']
-    >>> [p for p in ("h0/w", "h1/b", "h1/attn/w") if selector("h*/w")(p)], selector("**/w")("h1/attn/w")
-    (['h0/w'], True)
-    """
-    scope = scope.removesuffix("/")
-    if not scope:
-        return lambda path: True
-    below = scope + "/"
-
-    def is_at(path: str) -> bool:
-        return path == scope or path.startswith(below)
-
-    if not _GLOB.search(scope) or any(map(is_at, existing)):
-        return is_at
-    try:
-        matches = re.compile(_glob_pattern(scope) + r"(/.*)?", re.DOTALL).fullmatch
-    except re.error as error:
-        raise ArgumentValueError.of("scope", scope, f"It is no glob: {error}.") from None
-    return lambda path: matches(path) is not None
-
-
-def _glob_pattern(glob: str) -> str:
-    wild = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    parts, start = [], 0
-    for found in _GLOB.finditer(glob):
-        token = found.group()
-        parts.append(re.escape(glob[start : found.start()]))
-        parts.append(wild.get(token) or _glob_class(token[1:-1]))
-        start = found.end()
-    return "".join(parts) + re.escape(glob[start:])
-
-
-def _glob_class(characters: str) -> str:
-    negated = characters.startswith("!")
-    escaped = re.sub(r"([\\^\[&~|])", r"\\\1", characters[negated:])
-    return f"(?!/)[{'^' if negated else ''}{escaped}]"
-
-
 def scopes_of(path: str) -> list[str]:
     """The scopes that a path lies in, from the outside.
 
@@ -163,20 +111,6 @@ def scopes_of(path: str) -> list[str]:
     (['a', 'a/b'], [])
     """
     return [path[:end] for end, character in enumerate(path) if character == "/"]
-
-
-def refuse_nothing(scope: str, existing: Collection[str], owner: str, argument: str = "scope") -> None:
-    """Refuse a path or a glob that selects nothing: who trains, freezes or loads by it would do nothing in silence.
-
-    Raises:
-        ArgumentValueError: none of ``existing`` is selected; the message has the nearest.
-    """
-    if scope and not any(map(selector(scope, existing), existing)):
-        scopes = dict.fromkeys(scope for path in existing for scope in scopes_of(path))
-        near = say_nearest(scope.replace("**/", "").replace("*", ""), (*scopes, *existing))
-        raise ArgumentValueError.of(
-            argument, scope, f"It selects none of the {len(existing)} variables of {owner}. {near}"
-        )
 
 
 def nearest(path: str, existing: Iterable[str], most: int = 3) -> list[str]:

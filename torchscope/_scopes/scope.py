@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.profiler import record_function
 
-from .._names import paths
+from .._names import paths, patterns
 from .._names.events import BASE, Entry
 from .._variables.collections import collection
 from .._variables.path_tree import OUTSIDE, PathNode
@@ -181,7 +181,7 @@ class VariableScope:
         """:meth:`ScopedModule.get_collection` of the module that is running, below this scope."""
         call = innermost("VariableScope.get_collection()")._call
         call.refuse_in_block("A collection")
-        return collection(call.store, name, paths.literal(self.name), call.collected or {})
+        return collection(call.store, name, patterns.literal(self.name), call.collected or {})
 
     def trainable_variables(self) -> list[Tensor]:
         """The variables with a gradient below this scope, in the module that is running."""

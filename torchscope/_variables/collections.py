@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._names import paths
+from .._names import patterns
 from ..errors import ArgumentValueError, NotBuiltError, VariableNotFoundError
 from .identity import in_modules, leaves, path_of, refuse_computed
 from .spec import GLOBAL_VARIABLES, LOCAL_VARIABLES, REGULARIZATION_LOSSES, TRAINABLE_VARIABLES, VariableSpec
@@ -30,7 +30,7 @@ def collection(store: VariableStore, name: str, scope: str, collected: Collected
         tensor for path, tensor, saved in in_modules(store, scope) if path in tagged or _belongs(name, tensor, saved)
     ]
     losses = regularization_losses(store, scope) if name == REGULARIZATION_LOSSES else []
-    selected = paths.selector(scope, store.specs)
+    selected = patterns.selector(scope, store.specs)
     return once(variables) + losses + [value for where, value in collected.get(name, ()) if selected(where)]
 
 
@@ -51,7 +51,7 @@ def refuse_nothing(store: VariableStore, scope: str, collected: Collected) -> No
     if scope:
         added = {where for values in collected.values() for where, _ in values}
         layers = [path for path, _, _ in in_modules(store)]
-        paths.refuse_nothing(scope, list(dict.fromkeys((*store.existing(), *layers, *added))), store.owner)
+        patterns.refuse_nothing(scope, list(dict.fromkeys((*store.existing(), *layers, *added))), store.owner)
 
 
 def tag(store: VariableStore, name: str, value: object) -> Callable[[], None] | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
-from .._names import paths
+from .._names import patterns
 from ..errors import InitializerError, VariableNotFoundError
 from .module_tree import tensors_of
 from .store import VariableStore
@@ -66,7 +66,7 @@ def leaves(store: VariableStore, path: str) -> list[Tensor]:
 
 def in_modules(store: VariableStore, scope: str = "") -> Iterator[tuple[str, Tensor, bool]]:
     """The tensors of the modules that ``scope`` selects, under ``<path>.<name>``, and whether each is saved."""
-    selected = paths.selector(scope, store.existing())
+    selected = patterns.selector(scope, store.existing())
     for path in list(store.module_made_at):
         module = store._modules.get(path)
         if module is not None and selected(path):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from .._names import paths
+from .._names import paths, patterns
 from ..errors import InitializerError, VariableExistsError, VariableKindError, VariableNotFoundError
 from .made_at import warn_if_made_elsewhere
 from .making import complete, make
@@ -136,7 +136,7 @@ class VariableStore(ModuleTreeDict):
 
     def select(self, scope: str = "") -> Iterator[tuple[VariableSpec, Tensor]]:
         """The variables that ``scope``, a path or a glob, selects, in the order of their creation."""
-        selected = paths.selector(scope, self.specs)
+        selected = patterns.selector(scope, self.specs)
         for spec in self.declared():
             tensor = self.find(spec.path) if selected(spec.path) else None
             if tensor is not None:  # another thread may have taken it back meanwhile

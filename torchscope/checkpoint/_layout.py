@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .._names.paths import say_nearest, selector
+from .._names.paths import say_nearest
+from .._names.patterns import selector
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ._gates import GATES, reordered, split
 

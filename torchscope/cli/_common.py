@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from .._names.paths import say_nearest, selector
+from .._names.paths import say_nearest
+from .._names.patterns import selector
 from .._table import as_text
 from ..checkpoint import Checkpoint, Entry
 from ..errors import ArgumentValueError, shown
