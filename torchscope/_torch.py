@@ -185,3 +185,11 @@ def compiling_without_prints() -> Iterator[None]:
 def assert_when_it_runs(condition: Tensor, message: str) -> None:
     """Raise ``RuntimeError`` where compiled code finds a tensor false; on a GPU, some time after it ran."""
     torch._assert_async(condition, message)
+
+
+def tree_map(function: Callable[[object], object], tree: R) -> R:
+    """What nested containers are with a function of each leaf. torch's own is in a private module."""
+    from torch.utils import _pytree
+
+    result: R = _pytree.tree_map(function, tree)
+    return result

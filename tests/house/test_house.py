@@ -36,12 +36,15 @@ FLOORS = {
     "_names": "paths patterns events default_names op_names",
     "_variables": """
     tracing conversion reuse made_at spec path_tree initialize request parameter_dict module_tree making store identity
-    resetting collections partition
+    resetting collections partition tensors
     """,
     "_scopes": """
     arguments settings history call stack naming getter scope variable_scope get_variable name_scope
     """,
-    "_modules": "unkept building entry snapshot scoped_module submodule template recompute control_flow compile_once",
+    "_tools": "selection param_groups tying survey outline summary plan folding",
+    "_modules": """
+    unkept building entry snapshot toolbox scoped_module submodule template recompute control_flow compile_once
+    """,
     # What stands on the floors.
     "tf1": """
     _axes _nests _layer _collections
@@ -78,7 +81,7 @@ FACES = [
     "__main__",
 ]
 ORDER = [f"{floor}.{room}".lstrip(".") for floor, rooms in FLOORS.items() for room in rooms.split()] + FACES
-PRIVATE_FLOORS = ("_names", "_variables", "_scopes", "_modules")
+PRIVATE_FLOORS = ("_names", "_variables", "_scopes", "_tools", "_modules")
 
 CATALOGUES = ("errors", "initializers")  # each a list of like things; they may be long
 MOST_LINES = {"a file": 400, "a class": 200, "a function": 40}  # without docstrings and arguments

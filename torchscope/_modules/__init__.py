@@ -1,4 +1,4 @@
-"""The fourth floor: modules. What users subclass and call, and what starts and ends a call.
+"""The fifth floor: modules. What users subclass and call, and what starts and ends a call.
 
 ``ScopedModule`` (``scoped_module.py``) owns a store. ``entry.py`` wraps every way into a module, so that a call begins
 with an empty scope and the caller's comes back. ``building.py`` lets a call create variables and rolls back what a
@@ -8,5 +8,5 @@ failed one created; ``unkept.py`` warns of layers that a forward makes and forge
 Guarantees: a call that raises leaves the module as it was, and the thread with the scope that it had; a module is built
 by its first complete call, and creates nothing after that unless it is asked to.
 
-May import: ``_scopes``, ``_variables``, ``_names``, ``_torch``, ``errors``, ``initializers``.
+May import: ``_tools``, ``_scopes``, ``_variables``, ``_names``, ``_torch``, ``errors``, ``initializers``.
 """

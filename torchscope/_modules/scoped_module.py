@@ -9,9 +9,8 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .._names import patterns
 from .._scopes.arguments import checked, refuse_late
-from .._scopes.scope import VariableScope
+from .._scopes.scope import Selects, as_patterns
 from .._scopes.stack import innermost, thread
 from .._variables import collections
 from .._variables.identity import path_of
@@ -27,15 +26,16 @@ from .._variables.spec import (
     VariableSpec,
 )
 from .._variables.store import Undo, VariableStore
-from ..errors import ArgumentTypeError, ArgumentValueError, NotBuiltError
+from ..errors import ArgumentTypeError, ArgumentValueError
 from ..initializers import Layout
 from .building import state_kept
 from .entry import AsDefault, Root, mend_class, put_in_place, run, running, starting_a_call
+from .toolbox import Toolbox
 
 T = TypeVar("T")
 
 
-class ScopedModule(Root):
+class ScopedModule(Toolbox):
     """An ``nn.Module`` whose parameters are made where they are used, by :func:`torchscope.get_variable`.
 
     Subclass it and write ``forward``, or wrap a function. Each call of the module is a fresh TensorFlow 1 graph whose
@@ -248,15 +248,16 @@ class ScopedModule(Root):
         """
         return path_of(self.variables, variable)
 
-    def trainable_variables(self, scope: str | VariableScope | None = None) -> list[Tensor]:
+    def trainable_variables(self, scope: Selects | None = None) -> list[Tensor]:
         """The variables with ``requires_grad`` below ``scope``; ``parameters()`` has all.
 
         They are this module's, layers of ``get_module`` included, and not those of modules that are its attributes. For
         a variable that is parametrized or pruned, they are what it is computed from.
 
         Args:
-            scope: a path, a :class:`VariableScope` or a glob; everything by default. ``"D"`` is ``D/...`` and never
-                ``D_pre/...``; ``*`` and ``?`` match within a segment, ``**`` across.
+            scope: a path, a :class:`VariableScope`, a glob, or a list of these; everything by default. ``"D"`` is
+                ``D/...`` and never ``D_pre/...``; ``*`` and ``?`` match within a segment, ``**`` across, ``{a,b}`` is
+                either.
 
         >>> from torchscope import ScopedModule, get_variable, variable_scope
         >>> def forward():
@@ -274,7 +275,7 @@ class ScopedModule(Root):
         self._refuse_unbuilt_outside_of_calls()
         return self.get_collection(TRAINABLE_VARIABLES, scope)
 
-    def global_variables(self, scope: str | VariableScope | None = None) -> list[Tensor]:
+    def global_variables(self, scope: Selects | None = None) -> list[Tensor]:
         """The variables in the collection ``"variables"`` below ``scope``: parameters and persistent buffers.
 
         One that was declared with ``collections=`` of its own is where those say. ``scope`` is as in
@@ -287,7 +288,7 @@ class ScopedModule(Root):
         """
         return self.get_collection(GLOBAL_VARIABLES, scope)
 
-    def local_variables(self, scope: str | VariableScope | None = None) -> list[Tensor]:
+    def local_variables(self, scope: Selects | None = None) -> list[Tensor]:
         """The buffers that are not saved, below ``scope``; see :meth:`trainable_variables` for ``scope``.
 
         >>> from torchscope import ScopedModule, get_local_variable
@@ -296,7 +297,7 @@ class ScopedModule(Root):
         """
         return self.get_collection(LOCAL_VARIABLES, scope)
 
-    def get_collection(self, name: str, scope: str | VariableScope | None = None) -> list[Any]:
+    def get_collection(self, name: str, scope: Selects | None = None) -> list[Any]:
         """What is in a collection: variables in order of creation, then other values in order of adding.
 
         ``"variables"``, ``"trainable_variables"``, ``"local_variables"`` and ``"regularization_losses"`` always exist;
@@ -319,9 +320,9 @@ class ScopedModule(Root):
         if call is not None:
             call.refuse_in_block("A collection")
         loose = self.variables.collected if call is None else call.collected or {}
-        path = _path(scope)
-        collections.refuse_nothing(self.variables, path, loose)
-        return collections.collection(self.variables, name, path, loose)
+        selected = as_patterns(scope)
+        collections.refuse_empty(self.variables, selected, loose)
+        return collections.collection(self.variables, name, selected, loose)
 
     def add_to_collection(self, name: str, value: object) -> None:
         """Add a value, or a variable of this module, to a collection.
@@ -349,7 +350,7 @@ class ScopedModule(Root):
         else:
             call.collect(name, call.scope._prefix[:-1], value)
 
-    def regularization_losses(self, scope: str | VariableScope | None = None) -> list[Tensor]:
+    def regularization_losses(self, scope: Selects | None = None) -> list[Tensor]:
         """The losses of the regularized variables below ``scope``, computed now, with gradient: one per variable.
 
         They are this module's; another ScopedModule inside it has losses of its own to add.
@@ -480,15 +481,6 @@ class ScopedModule(Root):
         store.made_strictly = strict and not store.built
         return loaded
 
-    def _refuse_unbuilt_outside_of_calls(self) -> None:
-        if running(self) is None:
-            self._refuse_unbuilt()
-
-    def _refuse_unbuilt(self) -> None:
-        store = self.variables
-        if not store.built and not store.specs and not store.module_made_at:
-            raise NotBuiltError.of(self.variables.owner)
-
 
 def current_module() -> ScopedModule:
     """The module whose call is running: the innermost one, in this thread.
@@ -519,14 +511,6 @@ def _snapshot(walk: Callable[[], Iterator[T]]) -> Iterator[T]:
         except RuntimeError as error:
             if "changed size during iteration" not in str(error):
                 raise
-
-
-def _path(scope: str | VariableScope | None) -> str:
-    if isinstance(scope, VariableScope):
-        return patterns.literal(scope.name)
-    if scope is not None and not isinstance(scope, str):
-        raise ArgumentTypeError.of("scope", scope, "Give a path, a glob or a VariableScope.")
-    return scope or ""
 
 
 ScopedModule.forward = starting_a_call(ScopedModule.forward)  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Patterns: which paths a path or a glob selects."""
+"""Patterns: which paths a path, a glob or several of them select."""
 
 from __future__ import annotations
 
@@ -8,26 +8,36 @@ from collections.abc import Callable, Collection, Iterable
 from ..errors import ArgumentValueError
 from .paths import say_nearest, scopes_of
 
+Patterns = str | tuple[str, ...]  # paths and globs; of several, what any of them selects
 _GLOB = re.compile(r"\*\*/?|\*|\?|\[!?[^\]]+\]")
+_BRACES = re.compile(r"(?<!\[)\{([^{}]*,[^{}]*)\}")
 
 
 def literal(path: str) -> str:
-    """The glob that selects this path and nothing else, whatever characters it has."""
-    return re.sub(r"([*?\[])", r"[\1]", path)
+    """The glob that selects this path and nothing else, whatever characters it has.
+
+    >>> literal("h[0]/{a,b}")
+    'h[[]0]/[{]a,b}'
+    """
+    return re.sub(r"([*?\[{])", r"[\1]", path)
 
 
-def selector(scope: str, existing: Iterable[str] = ()) -> Callable[[str], bool]:
-    """A test for the paths that ``scope``, a path or a glob, selects: the path itself and everything below it.
+def selector(scope: Patterns, existing: Iterable[str] = ()) -> Callable[[str], bool]:
+    """A test for the paths that ``scope`` selects: the path itself and everything below it.
 
-    Where something exists at the very path, it is that and not a glob: ``h[0]`` is a name as good as any.
-
-    ``*``, ``?`` and ``[...]`` stay within one segment, ``**`` crosses slashes, ``""`` selects everything.
+    ``*``, ``?`` and ``[...]`` stay within one segment, ``**`` crosses slashes, ``{a,b}`` is either, ``""`` selects
+    everything. Where something exists at the very path, it is that and not a glob: ``h[0]`` is a name as good as any.
+    A tensor of a layer, ``gru.weight_ih_l0``, is selected by ``gru/weight_ih_l0`` too.
 
     >>> [p for p in ("D/w", "D_pre/w", "D/a/w") if selector("D")(p)]
     ['D/w', 'D/a/w']
     >>> [p for p in ("h0/w", "h1/b", "h1/attn/w") if selector("h*/w")(p)], selector("**/w")("h1/attn/w")
     (['h0/w'], True)
+    >>> [p for p in ("a/gamma", "a/beta", "a/gru.beta") if selector("**/{beta,bias}")(p)]
+    ['a/beta', 'a/gru.beta']
     """
+    if not isinstance(scope, str):
+        return _any(selector(each, existing) for each in scope)
     scope = scope.removesuffix("/")
     if not scope:
         return lambda path: True
@@ -36,13 +46,38 @@ def selector(scope: str, existing: Iterable[str] = ()) -> Callable[[str], bool]:
     def is_at(path: str) -> bool:
         return path == scope or path.startswith(below)
 
-    if not _GLOB.search(scope) or any(map(is_at, existing)):
+    if any(map(is_at, existing)):
         return is_at
+    if _BRACES.search(scope):
+        return _any(selector(each, existing) for each in _alternatives(scope))
+    return _slashed(_matcher(scope) if _GLOB.search(scope) else is_at)
+
+
+def _matcher(scope: str) -> Callable[[str], bool]:
     try:
         matches = re.compile(_glob_pattern(scope) + r"(/.*)?", re.DOTALL).fullmatch
     except re.error as error:
         raise ArgumentValueError.of("scope", scope, f"It is no glob: {error}.") from None
     return lambda path: matches(path) is not None
+
+
+def _slashed(selects: Callable[[str], bool]) -> Callable[[str], bool]:
+    """The same test, to which the name of a tensor in a layer is a path as well."""
+    return lambda path: selects(path) or ("." in path and selects(path.replace(".", "/")))
+
+
+def _any(tests: Iterable[Callable[[str], bool]]) -> Callable[[str], bool]:
+    each = list(tests)
+    return lambda path: any(selects(path) for selects in each)
+
+
+def _alternatives(glob: str) -> list[str]:
+    """A glob for each choice of its braces, the inner ones first."""
+    braces = _BRACES.search(glob)
+    if braces is None:
+        return [glob]
+    before, after = glob[: braces.start()], glob[braces.end() :]
+    return [each for choice in braces[1].split(",") for each in _alternatives(before + choice + after)]
 
 
 def _glob_pattern(glob: str) -> str:
@@ -62,15 +97,20 @@ def _glob_class(characters: str) -> str:
     return f"(?!/)[{'^' if negated else ''}{escaped}]"
 
 
-def refuse_nothing(scope: str, existing: Collection[str], owner: str, argument: str = "scope") -> None:
-    """Refuse a path or a glob that selects nothing: who trains, freezes or loads by it would do nothing in silence.
+def refuse_nothing(scope: Patterns, existing: Collection[str], owner: str, argument: str = "scope") -> None:
+    """Refuse a pattern that selects nothing: who trains, freezes or loads by it would do nothing in silence.
 
     Raises:
         ArgumentValueError: none of ``existing`` is selected; the message has the nearest.
     """
-    if scope and not any(map(selector(scope, existing), existing)):
-        scopes = dict.fromkeys(scope for path in existing for scope in scopes_of(path))
-        near = say_nearest(scope.replace("**/", "").replace("*", ""), (*scopes, *existing))
+    if not isinstance(scope, str):
+        for each in scope:
+            refuse_nothing(each, existing, owner, argument)
+    if not scope and not isinstance(scope, str):
+        raise ArgumentValueError.of(argument, list(scope), "Give one path or glob at least.")
+    if scope and isinstance(scope, str) and not any(map(selector(scope, existing), existing)):
+        scopes = dict.fromkeys(scope for path in existing for scope in scopes_of(path.replace(".", "/")))
+        near = say_nearest(re.sub(r"\*\*/|[*{}]", "", scope), (*scopes, *existing))
         raise ArgumentValueError.of(
             argument, scope, f"It selects none of the {len(existing)} variables of {owner}. {near}"
         )

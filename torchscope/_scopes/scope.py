@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
@@ -10,6 +11,7 @@ from torch.autograd.profiler import record_function
 
 from .._names import paths, patterns
 from .._names.events import BASE, Entry
+from .._names.patterns import Patterns
 from .._variables.collections import collection
 from .._variables.path_tree import OUTSIDE, PathNode
 from .._variables.request import DeviceLike, Partitioner, Shape
@@ -22,6 +24,7 @@ from .._variables.spec import (
     Initializer,
     Regularizer,
 )
+from ..errors import ArgumentTypeError
 from .arguments import Getter, VariableOptions, refuse_unknown
 from .call import Call
 from .getter import ask
@@ -292,6 +295,28 @@ def place(scope: VariableScope, node: PathNode, prefix: str, path: str) -> None:
     scope._node = node.below(path) if scope._settings.plain else OUTSIDE
     if scope._node is OUTSIDE:
         scope._own_prefix = prefix + paths.prefix_of(path)
+
+
+Selects = str | VariableScope | Iterable[str | VariableScope]  # what selects variables
+
+
+def as_patterns(selects: Selects | None, argument: str = "scope") -> Patterns:
+    """What selects variables, as patterns: a path or glob is one, of a scope object its path, of a list each.
+
+    Raises:
+        ArgumentTypeError: it is none of these.
+    """
+    if selects is None:
+        return ""
+    if isinstance(selects, str):
+        return str.__str__(selects)
+    if isinstance(selects, VariableScope):
+        return patterns.literal(selects.name)
+    several = isinstance(selects, Iterable) and not isinstance(selects, (Tensor, Mapping, bytes))
+    each = list(selects) if several else [selects]
+    if not several or not all(isinstance(one, (str, VariableScope)) for one in each):
+        raise ArgumentTypeError.of(argument, selects, "Give a path, a glob, a VariableScope, or a list of these.")
+    return tuple(patterns.literal(one.name) if isinstance(one, VariableScope) else str.__str__(one) for one in each)
 
 
 def get_variable_scope() -> VariableScope:

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._names import patterns
+from .._names.patterns import Patterns, refuse_nothing, selector
 from ..errors import ArgumentValueError, NotBuiltError, VariableNotFoundError
 from .identity import in_modules, leaves, path_of, refuse_computed
 from .spec import GLOBAL_VARIABLES, LOCAL_VARIABLES, REGULARIZATION_LOSSES, TRAINABLE_VARIABLES, VariableSpec
 from .store import Collected, VariableStore
 
 
-def collection(store: VariableStore, name: str, scope: str, collected: Collected) -> list[Any]:
+def collection(store: VariableStore, name: str, scope: Patterns, collected: Collected) -> list[Any]:
     """What is in a collection below ``scope``: variables first, then other values that were added."""
     variables: list[Tensor] = []
     tagged = store.tagged.get(name, ())
@@ -30,7 +30,7 @@ def collection(store: VariableStore, name: str, scope: str, collected: Collected
         tensor for path, tensor, saved in in_modules(store, scope) if path in tagged or _belongs(name, tensor, saved)
     ]
     losses = regularization_losses(store, scope) if name == REGULARIZATION_LOSSES else []
-    selected = patterns.selector(scope, store.specs)
+    selected = selector(scope, store.specs)
     return once(variables) + losses + [value for where, value in collected.get(name, ()) if selected(where)]
 
 
@@ -46,12 +46,12 @@ def _belongs(name: str, tensor: Tensor, saved: bool) -> bool:
     return name == (GLOBAL_VARIABLES if saved else LOCAL_VARIABLES)
 
 
-def refuse_nothing(store: VariableStore, scope: str, collected: Collected) -> None:
+def refuse_empty(store: VariableStore, scope: Patterns, collected: Collected) -> None:
     """Refuse a ``scope`` that selects neither a variable nor anything that was added to a collection."""
-    if scope:
+    if scope != "":
         added = {where for values in collected.values() for where, _ in values}
         layers = [path for path, _, _ in in_modules(store)]
-        patterns.refuse_nothing(scope, list(dict.fromkeys((*store.existing(), *layers, *added))), store.owner)
+        refuse_nothing(scope, list(dict.fromkeys((*store.existing(), *layers, *added))), store.owner)
 
 
 def tag(store: VariableStore, name: str, value: object) -> Callable[[], None] | None:
@@ -69,7 +69,7 @@ def tag(store: VariableStore, name: str, value: object) -> Callable[[], None] | 
     return lambda: tagged.remove(path) if path in tagged else None
 
 
-def regularization_losses(store: VariableStore, scope: str) -> list[Tensor]:
+def regularization_losses(store: VariableStore, scope: Patterns) -> list[Tensor]:
     """One loss per regularized variable, computed from today's values."""
     _refuse_undeclared(store, "regularizers")
     return losses_of(store.select(scope))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
-from .._names import patterns
+from .._names.patterns import Patterns, selector
 from ..errors import InitializerError, VariableNotFoundError
 from .module_tree import tensors_of
 from .store import VariableStore
@@ -64,12 +64,18 @@ def leaves(store: VariableStore, path: str) -> list[Tensor]:
     return [] if original is None else [original]
 
 
-def in_modules(store: VariableStore, scope: str = "") -> Iterator[tuple[str, Tensor, bool]]:
+def in_modules(store: VariableStore, scope: Patterns = "") -> Iterator[tuple[str, Tensor, bool]]:
     """The tensors of the modules that ``scope`` selects, under ``<path>.<name>``, and whether each is saved."""
-    selected = patterns.selector(scope, store.existing())
+    selected = selector(scope, store.existing())
     for path in list(store.module_made_at):
         module = store._modules.get(path)
-        if module is not None and selected(path):
+        if module is not None:
             for name, tensor in tensors_of(module):
-                holder, _, own = name.rpartition(".")
-                yield f"{path}.{name}", tensor, own not in module.get_submodule(holder)._non_persistent_buffers_set
+                if selected(path) or selected(f"{path}.{name}"):
+                    yield f"{path}.{name}", tensor, is_saved(module, name)
+
+
+def is_saved(module: nn.Module, name: str) -> bool:
+    """Whether a tensor of a module tree, by its name there, is a part of the ``state_dict``."""
+    holder, _, own = name.rpartition(".")
+    return own not in module.get_submodule(holder)._non_persistent_buffers_set

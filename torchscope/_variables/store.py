@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from .._names import paths, patterns
+from .._names import paths
+from .._names.patterns import Patterns, selector
 from ..errors import InitializerError, VariableExistsError, VariableKindError, VariableNotFoundError
 from .made_at import warn_if_made_elsewhere
 from .making import complete, make
@@ -134,9 +135,9 @@ class VariableStore(ModuleTreeDict):
                 self.tree = tree_of(specs, self.module_made_at)
             return self.tree
 
-    def select(self, scope: str = "") -> Iterator[tuple[VariableSpec, Tensor]]:
+    def select(self, scope: Patterns = "") -> Iterator[tuple[VariableSpec, Tensor]]:
         """The variables that ``scope``, a path or a glob, selects, in the order of their creation."""
-        selected = patterns.selector(scope, self.specs)
+        selected = selector(scope, self.specs)
         for spec in self.declared():
             tensor = self.find(spec.path) if selected(spec.path) else None
             if tensor is not None:  # another thread may have taken it back meanwhile
