@@ -47,14 +47,14 @@ FLOORS = {
     """,
     # What stands on the floors.
     "tf1": """
-    _axes _nests _layer _collections
+    _graph_only _lacking _axes _nests _layer _collections
     nn._windows nn._convolutions nn._pools nn._normalization nn._activations nn._cross_entropy nn._embedding
     rnn._state rnn._cells rnn._wrappers rnn._run rnn.__init__ nn.rnn_cell nn.__init__
     layers._dense layers._convolutions layers._pools layers._normalization layers.__init__
     contrib._arg_scope contrib._initializers contrib._regularizers contrib._utils contrib._variables contrib._layers
     contrib._convolutions contrib._normalization contrib._shapes contrib.layers contrib.framework contrib.utils
     contrib.rnn contrib.slim contrib.__init__
-    _convert _arrays _asserts _math _random _blocks _control_flow _graph_only image losses __init__
+    _convert _arrays _asserts _math _random _blocks _control_flow image losses __init__
     """,
     "graph": "_node _dot _tensorboard _graph _record __init__",
     "checkpoint": """

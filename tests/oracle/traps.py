@@ -181,6 +181,53 @@ def _torchs_gru() -> Any:
         return cell(torch.ones(1, 2), torch.full((1, 2), 0.5))
 
 
+def _stepped(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A variable that began at 1 after three steps of an optimizer of TensorFlow down its square."""
+
+    def run(tf: Any) -> Any:
+        v = tf.get_variable("v", initializer=1.0)
+        step = make(tf).minimize(tf.square(v))
+        with tf.Session() as session:
+            session.run(tf.global_variables_initializer())
+            for _ in range(3):
+                session.run(step)
+            return session.run(v)
+
+    return run
+
+
+def _torchs_steps(kind: Callable[..., torch.optim.Optimizer], **options: float) -> Callable[[], Any]:
+    def run() -> Any:
+        v = nn.Parameter(torch.ones(()))
+        optimizer = kind([v], **options)
+        for _ in range(3):
+            optimizer.zero_grad()
+            v.square().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        return v
+
+    return run
+
+
+def _rmsprop_by_hand() -> Any:
+    v, average = 1.0, 1.0
+    for _ in range(3):
+        gradient = 2 * v
+        average = 0.9 * average + 0.1 * gradient**2
+        v -= 0.1 * gradient / (average + 1e-10) ** 0.5
+    return v
+
+
+def _adam_by_hand() -> Any:
+    v, mean, square = 1.0, 0.0, 0.0
+    for step in range(1, 4):
+        gradient = 2 * v
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        rate = 0.1 * (1 - 0.999**step) ** 0.5 / (1 - 0.9**step)
+        v -= rate * mean / (square**0.5 + 0.1)
+    return v
+
+
 ROW = np.array([[[[0.0], [1.0]]]], np.float32)
 SMALL = np.array([[0.0], [0.02]], np.float32)
 PLANES = np.array([[[1.0, 2.0], [3.0, 6.0]]], np.float32)
@@ -326,6 +373,38 @@ TRAPS = [
         lambda: F.interpolate(torch.from_numpy(ROW).permute(0, 3, 1, 2), (1, 4), mode="bilinear")[0, 0, 0],
         lambda: _of_row(tf1),
         "`tf1.image.resize_bilinear`",
+    ),
+    Trap(
+        "1 after three steps of `AdagradOptimizer(0.1)` down its square",
+        "`torch.optim.Adagrad(lr=0.1)`",
+        _stepped(lambda tf: tf.train.AdagradOptimizer(0.1)),
+        _torchs_steps(torch.optim.Adagrad, lr=0.1),
+        _torchs_steps(torch.optim.Adagrad, lr=0.1, initial_accumulator_value=0.1, eps=0.0),
+        "`Adagrad(initial_accumulator_value=0.1, eps=0)`",
+    ),
+    Trap(
+        "of `RMSPropOptimizer(0.1)`: its average begins at 1 and keeps 0.9, its epsilon of 1e-10 is in the root",
+        "`torch.optim.RMSprop(lr=0.1)`",
+        _stepped(lambda tf: tf.train.RMSPropOptimizer(0.1)),
+        _torchs_steps(torch.optim.RMSprop, lr=0.1),
+        _rmsprop_by_hand,
+        "an optimizer of one's own: torch's adds epsilon to the root",
+    ),
+    Trap(
+        "of `AdamOptimizer(0.1, epsilon=0.1)`: epsilon beside the root that is not corrected yet",
+        "`torch.optim.Adam(lr=0.1, eps=0.1)`",
+        _stepped(lambda tf: tf.train.AdamOptimizer(0.1, epsilon=0.1)),
+        _torchs_steps(torch.optim.Adam, lr=0.1, eps=0.1),
+        _adam_by_hand,
+        "`Adam` for small epsilons, of which nothing is seen",
+    ),
+    Trap(
+        "`tf.reduce_sum` of integers of 32 bits, in bits",
+        "`x.sum()`",
+        lambda tf: tf.reduce_sum(tf.constant([1, 2])).dtype.size * 8,
+        lambda: torch.tensor([1, 2], dtype=torch.int32).sum().itemsize * 8,
+        lambda: torch.tensor([1, 2], dtype=torch.int32).sum(dtype=torch.int32).itemsize * 8,
+        "`x.sum(dtype=x.dtype)`",
     ),
     Trap(
         "`tf.constant(1.0) == tf.constant(1.0)`: the same object?",

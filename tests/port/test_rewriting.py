@@ -198,7 +198,8 @@ FILES = {
     "what changes a variable is no comment": (
         "def f(v):\n  tf.assign_add(v, v)\n",
         "tf = unported\ndef f(v):\n"
-        "  # torchscope port: tf.assign_add: instead, `buffer.copy_(value)`, `add_`, `sub_`.\n"
+        "  # torchscope port: tf.assign_add: instead, `buffer.copy_(value)`, `add_`, `sub_`, "
+        "`clone()` before it for gradients.\n"
         "  tf.assign_add(v, v)",
     ),
     "what only tensors of a graph have is told": (

@@ -14,7 +14,7 @@ from tests.tf1.symbols import LINES
 from torchscope import ScopedModule
 from torchscope.port import port
 
-NAMES = ("x", "y", "p", "i", "j", "b", "c", "m", "n")
+NAMES = ("x", "y", "p", "i", "j", "b", "c", "m", "n", "v", "k")
 TUPLE = "x * (1.0, 2.0, 3.0, 4.0)"
 MORE = [
     "tf.reduce_sum(x, [0, 1], keepdims=True)",
@@ -55,7 +55,15 @@ def arrays() -> dict[str, np.ndarray[Any, Any]]:
     integers = {name: random.integers(1, 3, (3, 4)).astype(np.int32) for name in "ij"}
     bools = {name: random.random((3, 4)) > 0.5 for name in "bc"}
     square = {name: (random.standard_normal((3, 3)) + 3 * np.eye(3)).astype(np.float32) for name in "mn"}
-    return {**floats, "p": np.abs(floats["x"]) + 0.5, **integers, **bools, **square}
+    return {
+        **floats,
+        "p": np.abs(floats["x"]) + 0.5,
+        **integers,
+        **bools,
+        **square,
+        "v": floats["x"][0],
+        "k": np.array([2, 0]),
+    }
 
 
 @pytest.mark.parametrize("known", [True, False])

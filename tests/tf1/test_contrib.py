@@ -21,6 +21,14 @@ from torchscope import ArgumentTypeError, ArgumentValueError, ScopedModule, get_
 from torchscope.tf1 import slim
 
 IMAGE = [2, 7, 6, 3]
+
+
+def regularized(tf: Any, layer: Callable[[Any], Any]) -> Any:
+    """A layer that is given a regularizer, in a scope that has another."""
+    with tf.variable_scope("regularized", regularizer=lambda w: tf.nn.l2_loss(w)):
+        return layer(tf.slim.l2_regularizer(0.1))
+
+
 CASES: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "fully_connected": (lambda tf, x: tf.slim.fully_connected(x, 4), [[2, 3]]),
     "fully_connected of three axes": (lambda tf, x: tf.slim.fully_connected(x, 4, activation_fn=None), [[2, 5, 3]]),
@@ -40,6 +48,24 @@ CASES: dict[str, tuple[Callable[..., Any], list[Any]]] = {
             x, 4, normalizer_fn=tf.slim.batch_norm, normalizer_params={"decay": 0.9, "scale": True}
         ),
         [[3, 3]],
+    ),
+    "regularizers of its own beside the scope's": (
+        lambda tf, x: regularized(
+            tf,
+            lambda l2: tf.slim.separable_conv2d(
+                tf.slim.conv2d(x, 4, 3, weights_regularizer=l2, biases_regularizer=l2), 4, 3, 2, weights_regularizer=l2
+            ),
+        ),
+        [IMAGE],
+    ),
+    "regularizers of its own in place of the scope's": (
+        lambda tf, x: regularized(
+            tf,
+            lambda l2: tf.slim.bias_add(
+                tf.slim.separable_conv2d(x, None, 3, 2, weights_regularizer=l2, biases_initializer=None), regularizer=l2
+            ),
+        ),
+        [IMAGE],
     ),
     "not trained": (lambda tf, x: tf.slim.conv2d(x, 4, 3, trainable=False), [IMAGE]),
     "conv1d": (lambda tf, x: tf.slim.conv1d(x, 4, 3), [[2, 7, 3]]),

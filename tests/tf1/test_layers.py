@@ -24,6 +24,14 @@ from torchscope import (
 from torchscope.tf1 import layers
 
 IMAGE = [2, 7, 6, 3]
+
+
+def regularized(tf: Any, layer: Callable[[], Any]) -> Any:
+    """A layer in a scope that has a regularizer."""
+    with tf.variable_scope("regularized", regularizer=lambda w: tf.nn.l2_loss(w)):
+        return layer()
+
+
 CASES: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "dense": (lambda tf, x: tf.layers.dense(x, 4), [[2, 3]]),
     "dense of three axes": (lambda tf, x: tf.layers.dense(x, 4, use_bias=False), [[2, 5, 3]]),
@@ -46,6 +54,12 @@ CASES: dict[str, tuple[Callable[..., Any], list[Any]]] = {
             kernel_regularizer=lambda w: tf.nn.l2_loss(w),
             bias_regularizer=lambda w: tf.nn.l2_loss(w - 1.0),
             activity_regularizer=lambda w: tf.nn.l2_loss(w + 1.0),
+        ),
+        [[2, 3]],
+    ),
+    "a regularizer of its own beside the scope's": (
+        lambda tf, x: regularized(
+            tf, lambda: tf.layers.dense(x, 4, kernel_regularizer=lambda w: tf.nn.l2_loss(w - 1.0))
         ),
         [[2, 3]],
     ),

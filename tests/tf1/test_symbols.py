@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from tests.tf1.judge import Theirs, array_of, flat
 from tests.tf1.symbols import LINES, PAGE, covered, page, rows
+from torchscope import tf1
+from torchscope.tf1._lacking import TORCHS
 
 NUMBERS = np.random.default_rng(0)
 VALUES: dict[str, Any] = {
@@ -24,6 +27,8 @@ VALUES: dict[str, Any] = {
     "b": NUMBERS.random((3, 4)) > 0.5,
     "c": NUMBERS.random((3, 4)) > 0.5,
     "m": NUMBERS.standard_normal((3, 3)),
+    "v": NUMBERS.standard_normal(4),
+    "k": np.array([2, 0]),
 }
 
 
@@ -31,7 +36,15 @@ VALUES: dict[str, Any] = {
 def test_a_line_of_torch_is_tensorflows(symbol: str) -> None:
     theirs, ours = LINES[symbol]
     tf = Theirs()
-    expected = flat(eval(theirs, {"tf": tf, **{name: tf.constant(value) for name, value in VALUES.items()}}))
+    expected = flat(
+        eval(
+            theirs,
+            {
+                "tf": tf,
+                **{name: tf.constant(value) for name, value in VALUES.items()},
+            },
+        )
+    )
     names = {name: torch.tensor(value, device="cpu") for name, value in VALUES.items()}
     result = eval(ours, {"torch": torch, "F": F, **names})
     found = [np.array(result)] if isinstance(result, torch.Size) else flat(result)
@@ -40,6 +53,30 @@ def test_a_line_of_torch_is_tensorflows(symbol: str) -> None:
         np.testing.assert_allclose(array_of(own), array_of(other), rtol=1e-12)
         if isinstance(own, Tensor):
             assert str(own.dtype).partition(".")[2] == other.dtype.name
+
+
+def test_each_line_of_torch_is_held_against_one_of_tensorflow() -> None:
+    assert list(TORCHS) == list(LINES)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "told"),
+    {
+        "reshape": r"tf.reshape: torch has a line for it, x.reshape\(2, -1\)",
+        "nn.relu": r"tf.nn.relu: torch has a line for it, torch.relu\(x\)",
+        "placeholder": "tf.placeholder: it needs a graph. Instead: an argument of the function",
+        "train": "tf.train: it needs a graph",
+        "losses.mean_pairwise_squared_error": "tf.losses.mean_pairwise_squared_error, and nothing stands for it yet",
+        "image.resize_bicubic": "tf.image.resize_bicubic, and nothing stands for it yet",
+        "contrib.layers.spatial_softmax": "tf.contrib.layers.spatial_softmax, and nothing stands for it yet",
+    }.items(),
+)
+def test_what_is_not_in_tf1_says_what_to_write(symbol: str, told: str) -> None:
+    def get() -> object:
+        return functools.reduce(getattr, symbol.split("."), tf1)
+
+    with pytest.raises(AttributeError, match=f"torchscope.tf1 has no {told}"):
+        get()
 
 
 def test_of_the_uses_that_need_no_graph_at_least_95_percent_have_a_place() -> None:

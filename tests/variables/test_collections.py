@@ -183,3 +183,27 @@ def test_a_scope_without_variables_is_a_selection_of_nothing_too() -> None:
         assert scope.trainable_variables() == []  # as in TensorFlow: what is below the scope that is open
         with pytest.raises(ArgumentValueError, match="scope='empty'"):
             model.trainable_variables(scope)
+
+
+def test_a_block_sees_what_the_calls_in_it_added_as_a_graph_that_is_built_in_parts() -> None:
+    model = Penalized().build(torch.ones(2))
+    model(torch.full((2,), 3.0))  # of before the block
+    with model.as_default():
+        assert model.get_collection("penalties") == [torch.tensor(6.0)]
+        model(torch.ones(2)), model(torch.full((2,), 2.0))
+        assert model.get_collection("penalties") == [torch.tensor(4.0)]
+        model.add_to_collection("penalties", "of the block")
+        assert model.get_collection("penalties") == [torch.tensor(4.0), "of the block"]
+    assert model.get_collection("penalties") == [torch.tensor(4.0), "of the block"]
+    with model.as_default():
+        model.add_to_collection("others", "of another block")
+        assert model.get_collection("penalties") == []
+    assert model.get_collection("penalties") == []
+
+
+class Penalized(ScopedModule):
+    """Adds a loss in each call."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.add_to_collection("penalties", x.sum())
+        return x

@@ -31,6 +31,7 @@ def start(call: Call, *, sets_built: bool) -> None:
     if tracer() is not None:
         return
     building = Building(sets_built=sets_built, part_of=_call_around(call), modes=modes())
+    building.collected = call.store.collected
     if sets_built:
         building.loaded = [path for path, origin in list(call.store.provisional.items()) if origin == "file"]
     call.keep_own_notes()

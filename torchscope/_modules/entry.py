@@ -102,7 +102,7 @@ def _close(call: Call, base: VariableScope) -> None:
     if call.failed_block is not None:
         raise TracingError.of_failed_block(call.failed_block)
     if call.collected is not None:
-        call.store.collected = call.collected
+        call.store.collected = call.loose
     if call.building is not None:
         building.finish(call)
 

@@ -319,7 +319,7 @@ class ScopedModule(Toolbox):
         call = running(self)
         if call is not None:
             call.refuse_in_block("A collection")
-        loose = self.variables.collected if call is None else call.collected or {}
+        loose = self.variables.collected if call is None else call.loose
         selected = as_patterns(scope)
         collections.refuse_empty(self.variables, selected, loose)
         return collections.collection(self.variables, name, selected, loose)

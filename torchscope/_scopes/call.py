@@ -48,10 +48,11 @@ class Building:
         order: the paths that calls inside it got of the same root.
         kept: what is not to be taken back: others got it and completed.
         loaded: the paths that came from a file before it, of which it has to ask for one.
+        collected: what earlier calls had added to collections when it began.
         watch: what watches it for layers that it makes and does not keep.
     """
 
-    __slots__ = ("kept", "loaded", "modes", "order", "part_of", "sets_built", "undo", "watch")
+    __slots__ = ("collected", "kept", "loaded", "modes", "order", "part_of", "sets_built", "undo", "watch")
 
     def __init__(self, *, sets_built: bool, part_of: Call | None, modes: tuple[int, bool]) -> None:
         self.sets_built = sets_built
@@ -61,6 +62,7 @@ class Building:
         self.order: dict[str, bool] = {}
         self.kept: list[tuple[VariableStore, dict[str, bool]]] = []
         self.loaded: list[str] = []
+        self.collected: Collected = {}
         self.watch: Watching | None = None
 
 
@@ -189,6 +191,25 @@ class Call(History):
         """Add a value to a collection, in a scope."""
         self.collected = self.collected or {}
         self.collected.setdefault(name, []).append((scope, value))
+
+    @property
+    def is_default_block(self) -> bool:
+        """Whether it is a block of ``as_default()``, which may hold any code."""
+        return self.building is not None and not self.building.sets_built and self.moment is None
+
+    @property
+    def loose(self) -> Collected:
+        """What was added to collections beside variables, as it is seen here.
+
+        A block of ``as_default()`` may hold calls of the module, as a graph that is built in parts: it sees what the
+        last of these added too.
+        """
+        own, inside = self.collected or {}, self.store.collected
+        if self.building is None or not self.is_default_block:
+            return own
+        if own and inside is self.building.collected:  # of before the block
+            return own
+        return {name: [*inside.get(name, ()), *own.get(name, ())] for name in (*inside, *own)}
 
     def fail_in_block(self, path: str) -> None:
         """Note that a block of ``compile_once`` raised an exception in a scope: the call must not complete."""

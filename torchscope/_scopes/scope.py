@@ -184,7 +184,7 @@ class VariableScope:
         """:meth:`ScopedModule.get_collection` of the module that is running, below this scope."""
         call = innermost("VariableScope.get_collection()")._call
         call.refuse_in_block("A collection")
-        return collection(call.store, name, patterns.literal(self.name), call.collected or {})
+        return collection(call.store, name, patterns.literal(self.name), call.loose)
 
     def trainable_variables(self) -> list[Tensor]:
         """The variables with a gradient below this scope, in the module that is running."""

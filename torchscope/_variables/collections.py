@@ -11,7 +11,14 @@ from torch import Tensor
 from .._names.patterns import Patterns, refuse_nothing, selector
 from ..errors import ArgumentValueError, NotBuiltError, VariableNotFoundError
 from .identity import in_modules, leaves, path_of, refuse_computed
-from .spec import GLOBAL_VARIABLES, LOCAL_VARIABLES, REGULARIZATION_LOSSES, TRAINABLE_VARIABLES, VariableSpec
+from .spec import (
+    GLOBAL_VARIABLES,
+    LOCAL_VARIABLES,
+    REGULARIZATION_LOSSES,
+    TRAINABLE_VARIABLES,
+    Regularizers,
+    VariableSpec,
+)
 from .store import Collected, VariableStore
 
 
@@ -82,14 +89,24 @@ def losses_of(declared: Iterable[tuple[VariableSpec, Tensor]]) -> list[Tensor]:
     for spec, variable in declared:
         if spec.regularizer is None or id(variable) in regularized:
             continue
-        loss = spec.regularizer(variable)
-        if loss is not None:
-            regularized.add(id(variable))
-            if not isinstance(loss, Tensor) or loss.dim():
-                mend = f"It is the loss of '{spec.path}': a regularizer returns a scalar tensor, or None."
-                raise ArgumentValueError.of("the regularizer's result", loss, mend)
-            losses.append(loss)
+        for regularizer in spec.regularizer if isinstance(spec.regularizer, Regularizers) else (spec.regularizer,):
+            loss = regularizer(variable)
+            if loss is not None:
+                regularized.add(id(variable))
+                losses.append(_scalar(spec.path, loss))
     return losses
+
+
+def _scalar(path: str, loss: object) -> Tensor:
+    """The loss of a regularizer.
+
+    Raises:
+        ArgumentValueError: it is no scalar tensor.
+    """
+    if not isinstance(loss, Tensor) or loss.dim():
+        mend = f"It is the loss of '{path}': a regularizer returns a scalar tensor, or None."
+        raise ArgumentValueError.of("the regularizer's result", loss, mend)
+    return loss
 
 
 def apply_constraints(store: VariableStore) -> None:

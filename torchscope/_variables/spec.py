@@ -29,6 +29,17 @@ Regularizer = Callable[[Tensor], Tensor | None]
 Constraint = Callable[[Tensor], Tensor | None]
 
 
+class Regularizers(tuple[Regularizer, ...]):
+    """Several regularizers of one variable, each with a loss of its own."""
+
+    __slots__ = ()
+
+    def __call__(self, variable: Tensor) -> Tensor | None:
+        """The sum of their losses."""
+        losses = [loss for each in self if (loss := each(variable)) is not None]
+        return sum(losses[1:], losses[0]) if losses else None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class VariableSpec:
     """What a variable was declared as; ``module.specs[path]`` is one.

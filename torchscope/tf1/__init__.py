@@ -9,6 +9,8 @@ Scopes and initializers are here too, under TensorFlow's names, so that ``from t
 way.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from torch import Tensor as Tensor
 from torch import bfloat16 as bfloat16
 from torch import bool as bool
@@ -94,6 +96,7 @@ from ._control_flow import stop_gradient as stop_gradient
 from ._control_flow import while_loop as while_loop
 from ._convert import convert_to_tensor as convert_to_tensor
 from ._graph_only import unported as unported
+from ._lacking import lacking as _lacking
 from ._math import argmax as argmax
 from ._math import argmin as argmin
 from ._math import clip_by_global_norm as clip_by_global_norm
@@ -118,3 +121,6 @@ from .contrib import slim as slim
 from .rnn import reverse_sequence as reverse_sequence
 
 newaxis = None
+
+if not _TYPE_CHECKING:  # a type checker would take any name for one
+    __getattr__ = _lacking("tf")

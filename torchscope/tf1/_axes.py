@@ -64,6 +64,7 @@ def not_yet(function: str, **arguments: object) -> None:
     """
     for name, value in arguments.items():
         if value is not None and value is not False:
-            raise NotImplementedError(
-                f"{function}({name}={value!r}) is not there yet.\nLeave {name} out, or write what it does yourself."
-            )
+            mend = f"is not there yet.\nLeave {name} out, or write what it does yourself."
+            if name == "seed":
+                mend = "would not give TensorFlow's numbers.\nUse torch.manual_seed, or a seed of the initializer."
+            raise NotImplementedError(f"{function}({name}={value!r}) {mend}")

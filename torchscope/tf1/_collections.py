@@ -84,13 +84,13 @@ def _with_nothing(name: str) -> bool:
 
 def _collected(key: str) -> list[tuple[str, object]]:
     """What this call added to a collection beside variables, and where."""
-    return (get_variable_scope()._call.collected or {}).get(key, [])
+    return get_variable_scope()._call.loose.get(key, [])
 
 
 def _got() -> set[str] | None:
     """The paths that this call has got so far; ``None`` in a block of ``as_default()``, which may hold any code."""
     call = get_variable_scope()._call
-    if call.building is not None and not call.building.sets_built:
+    if call.is_default_block:
         return None
     return set(call.got_before(call.at))
 

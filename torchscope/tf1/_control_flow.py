@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
+from .._modules.snapshot import Snapshot
+from .._scopes.stack import innermost_call
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ._nests import like
 
+P = ParamSpec("P")
 R = TypeVar("R")
 Nested = Any  # a tensor or a number, or a tuple or list of these
+
+
+def as_one(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that a graph has once and runs many times: each call begins with the names and variables of the first.
+
+    So a layer of a default name is the same layer in each, and one with a name of its own is not refused. What the
+    later calls open, get and add to collections is forgotten.
+    """
+    before: list[Snapshot] = []
+
+    def each(*args: P.args, **kwargs: P.kwargs) -> R:
+        call = innermost_call()
+        if call is None:
+            return function(*args, **kwargs)
+        if not before:
+            before.append(Snapshot(call.scope))
+            return function(*args, **kwargs)
+        with before[0].resumed(may_create=True):
+            return function(*args, **kwargs)
+
+    return each
 
 
 def cond(
@@ -78,7 +102,7 @@ def while_loop(
     maximum_iterations: int | Tensor | None = None,
     return_same_structure: bool = False,
 ) -> Nested:
-    """``tf.while_loop``: Python's ``while``. The body reuses no variables by itself: open a scope with ``reuse``.
+    """``tf.while_loop``: Python's ``while``. As in a graph, all rounds have the variables that the first one gets.
 
     >>> while_loop(lambda n, total: n < 3, lambda n, total: (n + 1, total + n), [0, 0])
     (3, 3)
@@ -93,9 +117,9 @@ def while_loop(
     Raises:
         ArgumentValueError: the body returns another number of values.
     """
-    values, rounds = tuple(loop_vars), 0
-    while (maximum_iterations is None or rounds < int(maximum_iterations)) and bool(cond(*values)):
-        result = body(*values)
+    values, rounds, condition, round_of = tuple(loop_vars), 0, as_one(cond), as_one(body)
+    while (maximum_iterations is None or rounds < int(maximum_iterations)) and bool(condition(*values)):
+        result = round_of(*values)
         new = tuple(result) if isinstance(result, (list, tuple)) else (result,)
         if len(new) != len(values):
             raise ArgumentValueError.of("body", f"{len(new)} values", f"It returns {len(values)}, as it is given.")
@@ -117,13 +141,15 @@ def map_fn(
 ) -> Nested:
     """``tf.map_fn``: a function of each row, stacked; ``torch.vmap`` runs it once for all.
 
+    As in a graph, all rows have the variables that the first one gets; so it is of :func:`scan`, ``foldl``, ``foldr``.
+
     >>> map_fn(lambda row: row.sum(), torch.tensor([[1, 2], [3, 4]]))
     tensor([3, 7])
 
     Args:
         elems: a tensor, or a tuple of tensors with as many rows.
     """
-    return _stacked([fn(each) for each in _rows(elems)])
+    return _stacked(list(map(as_one(fn), _rows(elems))))
 
 
 def scan(
@@ -209,9 +235,9 @@ def _folded(
     if not rows:
         raise ArgumentValueError.of("elems", "no rows", "Give at least one.")
     results = [rows.pop(0)] if initializer is None else []
-    last = results[0] if results else initializer
+    last, round_of = results[0] if results else initializer, as_one(fn)
     for row in rows:
-        last = fn(last, row)
+        last = round_of(last, row)
         results.append(last)
     return results
 
@@ -235,8 +261,15 @@ def no_op(name: str | None = None) -> None:
 
 
 def identity(input: R, name: str | None = None) -> R:
-    """``tf.identity``: what it is given, itself."""
-    return input
+    """``tf.identity``: a copy, which an operation in place on either does not change; what is no tensor, itself.
+
+    >>> x = torch.zeros(1)
+    >>> y = identity(x)
+    >>> x += 1
+    >>> y
+    tensor([0.])
+    """
+    return input.clone() if isinstance(input, Tensor) else input  # type: ignore[return-value]  # of the same kind
 
 
 def stop_gradient(input: Tensor, name: str | None = None) -> Tensor:

@@ -14,11 +14,14 @@ INSTEAD: dict[str, str] = {
     r"ConfigProto|GPUOptions|RunOptions|reset_default_graph": "`ScopedModule`, which is called",
     r"summary\.|\w+_summary|merge_all_summaries|train\.SummaryWriter": "`torch.utils.tensorboard.SummaryWriter`",
     r"logging\.|Print": "`logging`, `print`",
+    r"train\.(RMSProp|Adagrad)Optimizer": "`torch.optim`, with other numbers: see the traps of `docs/porting.md`",
     r"train\.\w*Optimizer": "`torch.optim`",
     r"gradients": "`loss.backward()`, `torch.autograd.grad`",
     r"train\.(exponential|polynomial|piecewise|cosine|inverse)\w*": "`torch.optim.lr_scheduler`",
     r"train\.(get_or_create_|get_)?global_step": "a number of the training loop",
-    r"train\.ExponentialMovingAverage": "`torch.optim.swa_utils.AveragedModel`",
+    r"train\.ExponentialMovingAverage": (
+        "`AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))`, which begins with the first update"
+    ),
     r"train\.(Saver|\w*checkpoint\w*|list_variables|load_variable|NewCheckpointReader|Checkpoint\w*)": (
         "`torchscope.checkpoint`"
     ),
@@ -29,16 +32,18 @@ INSTEAD: dict[str, str] = {
     r"app\.|flags": "`argparse`, a `main` that is called",
     r"contrib\.training\.HParams": "a dataclass",
     r"python\.util\.nest|nest\.": "tuples, or the package `optree`",
-    r"(contrib\.learn|estimator)\.ModeKeys": "`current_module().training`",
+    r"(contrib\.learn|estimator)\.ModeKeys": "a constant of one's own; `current_module().training` says if it trains",
     r"(contrib\.)?(learn|estimator|tpu|cluster_resolver)\.": "a training loop of one's own",
-    r"assign(_add|_sub)?|python\.ops\.inplace_ops": "`buffer.copy_(value)`, `add_`, `sub_`",
+    r"assign(_add|_sub)?|python\.ops\.inplace_ops": (
+        "`buffer.copy_(value)`, `add_`, `sub_`, `clone()` before it for gradients"
+    ),
     r"Variable": "`get_variable`, or an `nn.Parameter` of a module",
     r"device": "`device=`, `tensor.to(device)`",
     r"tpu": "`torch.distributed`",
     r"FIFOQueue|data\.|\w*Dataset|parse_\w+|FixedLenFeature|VarLenFeature|TFRecord\w*|python_io": "`torch.utils.data`",
     r"python\.ops\.control_flow_util": "`torch.compiler.is_compiling()`",
-    r"executing_eagerly|python\.tf2": "`True`",
-    r"[aA]ssert(_\w+)?|debugging\.|check_numerics": "`assert`",
+    r"executing_eagerly|python\.tf2": "`False`, for the branch of TensorFlow 1",
+    r"[aA]ssert(_\w+)?|debugging\.|check_numerics": "`assert`, `tf1.assert_equal` and the like",
     r"python\.framework\.function\.Defun|custom_gradient|RegisterGradient|NoGradient": "`torch.autograd.Function`",
     r"register_tensor_conversion_function": "nothing: `torch.as_tensor` takes what numpy takes",
     r"TensorShape|python\.framework\.tensor_shape|Dimension": "`x.shape`, a tuple of ints",

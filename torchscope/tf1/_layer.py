@@ -5,18 +5,27 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._modules.scoped_module import current_module
+from .._scopes.call import Call
 from .._scopes.get_variable import get_buffer, get_variable
 from .._scopes.scope import VariableScope, get_variable_scope
+from .._scopes.settings import no_regularizer
 from .._scopes.variable_scope import ScopeManager, variable_scope
 from .._variables.reuse import Reuse
-from .._variables.spec import GLOBAL_VARIABLES, REGULARIZATION_LOSSES, Constraint, Initializer, Regularizer
+from .._variables.spec import (
+    GLOBAL_VARIABLES,
+    REGULARIZATION_LOSSES,
+    Constraint,
+    Initializer,
+    Regularizer,
+    Regularizers,
+)
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..initializers import OurInitializer, glorot_uniform_initializer
 
@@ -68,12 +77,20 @@ class Making:
         initializer: Initializer = None,
         regularizer: Regularizer | None = None,
         constraint: Constraint | None = None,
+        *,
+        alone: bool = False,
     ) -> Tensor:
-        """The parameter of this kind in the scope that is open."""
+        """The parameter of this kind in the scope that is open.
+
+        Its regularizer stands beside that of the scope, each with a loss; if ``alone``, in place of it.
+        """
         name = self.names.get(kind, kind)
         scope = get_variable_scope()
         if current_module().built and scope.custom_getter is None:
             return get_variable(name, shape)  # it is as it was declared, or of the dtype it was converted to
+        inherited = scope.regularizer
+        if regularizer is not None and inherited is not None and not alone and regularizer is not no_regularizer:
+            regularizer = Regularizers((inherited, regularizer))
         return get_variable(
             name,
             shape,
@@ -134,9 +151,37 @@ def training_of(name: str, training: object) -> bool:
     raise ArgumentTypeError.of(name, training, "Give True or False, current_module().training for example.")
 
 
+_ACTIVATIONS: dict[str | None, Callable[[Tensor], Tensor]] = {
+    None: lambda x: x,
+    "linear": lambda x: x,
+    "relu": torch.relu,
+    "relu6": torch.nn.functional.relu6,
+    "elu": torch.nn.functional.elu,
+    "selu": torch.selu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "softmax": lambda x: x.softmax(-1),
+    "softplus": torch.nn.functional.softplus,
+    "softsign": torch.nn.functional.softsign,
+}
+
+
+def activation_of(argument: str, given: object) -> Callable[[Tensor], Tensor]:
+    """The function that an activation is: itself, or by the name that TensorFlow has for it.
+
+    Raises:
+        ArgumentTypeError: it is no function, and no such name.
+    """
+    found = _ACTIVATIONS.get(given) if given is None or isinstance(given, str) else given
+    if not callable(found):
+        names = ", ".join(repr(name) for name in _ACTIVATIONS if name)
+        raise ArgumentTypeError.of(argument, given, f"Give a function of the outputs, None, or one of {names}.")
+    return found
+
+
 def activated(outputs: Tensor, activation: Activation, regularizer: Regularizer | None) -> Tensor:
     """The outputs of a layer, activated; their loss, divided by the size of the batch, is put into its collection."""
-    outputs = outputs if activation is None else activation(outputs)
+    outputs = activation_of("activation", activation)(outputs)
     if regularizer is not None:
         loss = regularizer(outputs)
         if loss is not None:
@@ -161,7 +206,9 @@ class Layer:
     Made in a function, it lives for one call. Kept from call to call, it starts anew in each, as the module does: its
     first call there takes the scope and its variables, the next ones share them.
 
-    A subclass writes ``call``, which makes its variables by ``get_variable``.
+    A subclass writes ``call``, which makes its variables by ``get_variable``; or ``build``, which makes them by
+    ``add_variable`` and runs before the first ``call`` in each call of the module. After that the variables are
+    attributes too, by their names: ``layer.kernel``.
 
     >>> from torchscope import ScopedModule, get_variable
     >>> class Scale(Layer):
@@ -176,15 +223,22 @@ class Layer:
     Args:
         trainable: whether its variables have gradients.
         name: a default name for its scope: the second of the same name is ``name_1``.
-        reuse: whether it shares the variables of one that was there before.
+        reuse: whether it shares the variables of one that was there before; ``_reuse`` is its older name.
     """
 
+    _built_in: Call | None = None
+
     def __init__(
-        self, trainable: bool = True, name: str | VariableScope | None = None, reuse: Reuse | None = None
+        self,
+        trainable: bool = True,
+        name: str | VariableScope | None = None,
+        reuse: Reuse | None = None,
+        *,
+        _reuse: Reuse | None = None,
     ) -> None:
         self.making = Making(trainable)
         self.name = name
-        self._reuse = reuse or None
+        self._reuse = reuse or _reuse or None
         self._scope: VariableScope | None = None
 
     @property
@@ -204,12 +258,70 @@ class Layer:
             raise ArgumentValueError.of("scope_name", None, mend)
         return self._scope.name
 
+    @property
+    def variables(self) -> list[Tensor]:
+        """Its saved variables, in the order of creation; ``weights`` is another name. Inside of a call."""
+        return [] if self._scope is None else self._scope.global_variables()
+
+    @property
+    def trainable_variables(self) -> list[Tensor]:
+        """Those of :attr:`variables` that have a gradient; ``trainable_weights`` is another name."""
+        return [] if self._scope is None else self._scope.trainable_variables()
+
+    weights, trainable_weights = variables, trainable_variables
+
+    def __getattr__(self, name: str) -> Tensor:
+        scope = self.__dict__.get("_scope")
+        found = None if scope is None else scope._call.store.find(f"{scope._prefix}{name}")
+        if found is None:
+            raise AttributeError(
+                f"{type(self).__name__} has no {name!r}: neither an attribute nor, since it was last called, a variable"
+            )
+        return found  # type: ignore[no-any-return]
+
+    def build(self, input_shape: torch.Size) -> object:
+        """What a subclass makes its variables in, by :meth:`add_variable`, from the shape of the inputs."""
+
+    def add_variable(
+        self,
+        name: str,
+        shape: list[int],
+        dtype: torch.dtype | None = None,
+        initializer: Initializer = None,
+        regularizer: Regularizer | None = None,
+        trainable: bool = True,
+        constraint: Constraint | None = None,
+    ) -> Tensor:
+        """``get_variable`` of a layer: with TensorFlow's axes, its regularizer beside the scope's; also ``add_weight``.
+
+        >>> from torchscope import ScopedModule
+        >>> class Scale(Layer):
+        ...     def build(self, input_shape):
+        ...         self.scale = self.add_variable("scale", [input_shape[-1]])
+        ...     def call(self, inputs):
+        ...         return inputs * self.scale
+        >>> list(ScopedModule(lambda x: Scale()(x)).build(torch.ones(1, 2)).variables)
+        ['scale/scale']
+        """
+        making = replace(self.making, trainable=self.trainable and trainable)
+        return making.weight(name, list(shape), dtype, initializer, regularizer, constraint)
+
+    add_weight = add_variable
+
+    def _build_once(self, inputs: Tensor) -> None:
+        """Run ``build`` before the first ``call`` in a call of the module."""
+        call = get_variable_scope()._call
+        if self._built_in is not call:
+            self._built_in = call
+            self.build(inputs.shape)
+
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """What the layer computes, in its scope."""
         raise NotImplementedError(f"{type(self).__name__} has no call(): write one in the subclass.")
 
     def __call__(self, inputs: Any, *args: Any, scope: str | VariableScope | None = None, **kwargs: Any) -> Any:
         with self._entered(scope):
+            self._build_once(inputs)
             return self.call(inputs, *args, **kwargs)
 
     apply = __call__

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ArgumentValueError
+from ._lacking import lacking as _lacking
 
 __all__ = [
     "ResizeMethod",
@@ -277,3 +279,7 @@ def rgb_to_grayscale(images: Tensor, name: str | None = None) -> Tensor:
         return (images * weights.to(images.dtype)).sum(-1, keepdim=True)
     gray = (images.float() * (1 / 255) * weights).sum(-1, keepdim=True)
     return (gray * 255.5).to(images.dtype)
+
+
+if not _TYPE_CHECKING:  # a type checker would take any name for one
+    __getattr__ = _lacking("tf.image")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,7 @@ from .._scopes.stack import innermost_call
 from ..errors import ArgumentValueError
 from ._axes import axis_of
 from ._collections import GraphKeys, get_collection
+from ._lacking import lacking as _lacking
 from .nn._cross_entropy import (
     sigmoid_cross_entropy_with_logits,
     softmax_cross_entropy_with_logits_v2,
@@ -345,3 +348,7 @@ def get_total_loss(
     if not losses:
         raise ArgumentValueError.of("scope", scope, "No loss was added there in this call.")
     return sum(losses[1:], losses[0])
+
+
+if not _TYPE_CHECKING:  # a type checker would take any name for one
+    __getattr__ = _lacking("tf.losses")

@@ -215,7 +215,7 @@ def separable_convolution2d(
             outputs = separate(making, inputs, num_outputs, window, depth_multiplier, kernel, point)
         else:
             shape = [*window.size, window.channels(inputs), depth_multiplier]
-            weights = making.weight("depthwise_kernel", shape, dtype_of(inputs), *kernel)
+            weights = making.weight("depthwise_kernel", shape, dtype_of(inputs), *kernel, alone=True)
             outputs = depthwise_conv2d(
                 inputs, weights, window.strides, window.padding, window.rates, data_format=window.data_format
             )

@@ -13,7 +13,7 @@ from ..._scopes.scope import VariableScope, get_variable_scope
 from ..._scopes.variable_scope import variable_scope
 from ..._variables.reuse import Reuse
 from ..._variables.spec import Initializer, Regularizer
-from ...errors import ArgumentValueError
+from ...errors import ArgumentTypeError, ArgumentValueError
 from .._layer import Activation, Collections, Making, dtype_of
 from ..layers._dense import dense_by
 from ..nn._activations import bias_add as biased
@@ -63,6 +63,8 @@ def finished(
     """The outputs of a layer, normalized and activated; its scope is open."""
     if normalizer_fn is not None:
         outputs = normalizer_fn(outputs, **(normalizer_params or {}))
+    if not callable(activation_fn) and activation_fn is not None:
+        raise ArgumentTypeError.of("activation_fn", activation_fn, "Give a function of the outputs, or None.")
     if activation_fn is not None:
         outputs = activation_fn(outputs)
     return collect_named_outputs(collections, get_variable_scope().name, outputs) if collections else outputs
@@ -137,5 +139,5 @@ def bias_add(
     with variable_scope(scope, "BiasAdd", reuse=reuse):
         size = inputs.shape[axis]
         making = making_of(trainable, variables_collections)
-        biases = making.weight("bias", [size], dtype_of(inputs), initializer, regularizer)
+        biases = making.weight("bias", [size], dtype_of(inputs), initializer, regularizer, alone=True)
         return finished(biased(inputs, biases, data_format), None, None, activation_fn, outputs_collections)

@@ -107,7 +107,7 @@ def batch_norm(
         first = {**_INITIALIZERS, **(param_initializers or {})}
         order = [name for name, wanted in (("beta", center), ("gamma", scale)) if wanted]
         made = {
-            name: making.weight(name, [inputs.shape[axis]], dtype, first[name], regularizers.get(name))
+            name: making.weight(name, [inputs.shape[axis]], dtype, first[name], regularizers.get(name), alone=by_kernel)
             for name in (reversed(order) if by_layer else order)
         }
         averages = _averages(making, inputs.shape[axis], dtype, first)

@@ -1,5 +1,8 @@
 """``tf.contrib.framework``: ``arg_scope``, and variables by their names."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from .._lacking import lacking as _lacking
 from ._arg_scope import add_arg_scope as add_arg_scope
 from ._arg_scope import arg_scope as arg_scope
 from ._arg_scope import arg_scope_func_key as arg_scope_func_key
@@ -33,3 +36,6 @@ __all__ = [
     "model_variable",
     "variable",
 ]
+
+if not _TYPE_CHECKING:  # a type checker would take any name for one
+    __getattr__ = _lacking("tf.contrib.framework")

@@ -1,5 +1,8 @@
 """``tf.contrib.layers``: its layers, normalizations, initializers and regularizers."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from .._lacking import lacking as _lacking
 from ._convolutions import conv1d as conv1d
 from ._convolutions import conv2d as conv2d
 from ._convolutions import conv2d_transpose as conv2d_transpose
@@ -87,3 +90,6 @@ __all__ = [
     "xavier_initializer",
     "xavier_initializer_conv2d",
 ]
+
+if not _TYPE_CHECKING:  # a type checker would take any name for one
+    __getattr__ = _lacking("tf.contrib.layers")

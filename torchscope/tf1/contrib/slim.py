@@ -1,5 +1,8 @@
 """``tf.contrib.slim``, and the package ``tf_slim``: layers, ``arg_scope``, variables and losses in one place."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from .._lacking import lacking as _lacking
 from . import utils as utils
 from ._arg_scope import add_arg_scope as add_arg_scope
 from ._arg_scope import arg_scope as arg_scope
@@ -119,3 +122,6 @@ __all__ = [
     "xavier_initializer",
     "xavier_initializer_conv2d",
 ]
+
+if not _TYPE_CHECKING:  # a type checker would take any name for one
+    __getattr__ = _lacking("tf.contrib.slim")

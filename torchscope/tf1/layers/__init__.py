@@ -1,5 +1,8 @@
 """``tf.layers``: layers that make and name their variables as TensorFlow 1 does, as functions and as objects."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from .._lacking import lacking as _lacking
 from .._layer import Layer as Layer
 from ._convolutions import Conv1D as Conv1D
 from ._convolutions import Conv2D as Conv2D
@@ -57,3 +60,6 @@ __all__ = [
     "separable_conv1d",
     "separable_conv2d",
 ]
+
+if not _TYPE_CHECKING:  # a type checker would take any name for one
+    __getattr__ = _lacking("tf.layers")

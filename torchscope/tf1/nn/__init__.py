@@ -1,5 +1,8 @@
 """``tf.nn``: what has TensorFlow's axes, paddings, defaults and numbers, on torch tensors."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from .._lacking import lacking as _lacking
 from ..rnn import bidirectional_dynamic_rnn as bidirectional_dynamic_rnn
 from ..rnn import dynamic_rnn as dynamic_rnn
 from ..rnn import static_bidirectional_rnn as static_bidirectional_rnn
@@ -93,3 +96,6 @@ __all__ = [
     "weighted_moments",
     "xw_plus_b",
 ]
+
+if not _TYPE_CHECKING:  # a type checker would take any name for one
+    __getattr__ = _lacking("tf.nn")

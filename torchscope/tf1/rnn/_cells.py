@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn.init import ones_, zeros_
 
-from ..._scopes.call import Call
 from ..._scopes.scope import VariableScope, get_variable_scope
 from ..._scopes.variable_scope import variable_scope
 from ..._variables.reuse import Reuse
@@ -33,11 +32,6 @@ class RNNCell(Layer):
     state_size: Sizes
     output_size: int
 
-    def __init__(
-        self, trainable: bool = True, name: str | VariableScope | None = None, reuse: Reuse | None = None
-    ) -> None:
-        super().__init__(trainable, name, reuse)
-
     def zero_state(
         self, batch_size: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
     ) -> State:
@@ -57,15 +51,16 @@ class RNNCell(Layer):
     ) -> tuple[Tensor, State]:
         if scope is None:  # as TensorFlow does, which is why a second cell of the same default name is no new one
             with variable_scope(get_variable_scope()), self._entered(None):
+                self._build_once(inputs)
                 return self.call(inputs, state)
         with self._entered(scope):
+            self._build_once(inputs)
             return self.call(inputs, state)
 
 
 class _Cell(RNNCell):
     """A cell that keeps its variables from step to step of one call."""
 
-    _built_in: Call | None = None
     _weights: tuple[Tensor, ...]
 
     def __call__(  # type: ignore[override]  # a cell takes its state in the second place
@@ -76,12 +71,12 @@ class _Cell(RNNCell):
             if inputs.dim() != 2:
                 raise ArgumentValueError.of("the shape of the inputs", tuple(inputs.shape), "Give [batch, features].")
             with self._entered(scope):
-                self._weights = self.build(inputs)
+                self._weights = self.made(inputs)
             self._built_in = call
         return self.step(inputs, state, *self._weights)
 
-    def build(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """The variables, in the scope of the cell."""
+    def made(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """The variables, in the scope of the cell, from the inputs themselves."""
         raise NotImplementedError
 
     def step(self, inputs: Tensor, state: State, *weights: Tensor) -> tuple[Tensor, State]:
@@ -125,7 +120,7 @@ class BasicRNNCell(_Cell):
         self.state_size = self.output_size = positive("num_units", num_units)
         self._activation = torch.tanh if activation is None else activation
 
-    def build(self, inputs: Tensor) -> tuple[Tensor, ...]:
+    def made(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """``kernel`` and ``bias``."""
         kernel = self._matrix(inputs, self.output_size)
         return kernel, self.making.weight("bias", [self.output_size], dtype_of(inputs), zeros_)
@@ -168,7 +163,7 @@ class GRUCell(_Cell):
         self._activation = torch.tanh if activation is None else activation
         self._kernel, self._bias = kernel_initializer, bias_initializer
 
-    def build(self, inputs: Tensor) -> tuple[Tensor, ...]:
+    def made(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Kernel and bias of the gates, and of the candidate."""
         made: list[Tensor] = []
         for name, units, first in (("gates", 2 * self.output_size, ones_), ("candidate", self.output_size, zeros_)):
@@ -244,7 +239,7 @@ class BasicLSTMCell(_LSTM):
         self._forget_bias, self.state_is_tuple = forget_bias, state_is_tuple
         self._activation = torch.tanh if activation is None else activation
 
-    def build(self, inputs: Tensor) -> tuple[Tensor, ...]:
+    def made(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """``kernel`` and ``bias``."""
         kernel = self._matrix(inputs, 4 * self._units)
         return kernel, self.making.weight("bias", [4 * self._units], dtype_of(inputs), zeros_)
@@ -303,7 +298,7 @@ class LSTMCell(_LSTM):
         self._forget_bias, self.state_is_tuple = forget_bias, state_is_tuple
         self._activation = torch.tanh if activation is None else activation
 
-    def build(self, inputs: Tensor) -> tuple[Tensor, ...]:
+    def made(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """``kernel``, ``bias``, three peepholes, and the projection, as far as they are there."""
         dtype, units = dtype_of(inputs), self._units
         made = [self._matrix(inputs, 4 * units, self._initializer)]

@@ -56,6 +56,8 @@ def _start(cell: RNNCell, first: Tensor, initial_state: State | None, dtype: tor
         return initial_state
     if dtype is None:
         raise ArgumentValueError.of("dtype", None, "Without an initial_state, give the dtype of the state.")
+    if dtype != first.dtype and not torch.is_autocast_enabled(first.device.type):
+        raise ArgumentTypeError.of("dtype", dtype, f"The inputs are {first.dtype}: give that, or convert them.")
     return cell.zero_state(first.shape[0], dtype, first.device)
 
 
