@@ -41,7 +41,7 @@ FLOORS = {
     "_scopes": """
     arguments settings history call stack naming getter scope variable_scope get_variable name_scope
     """,
-    "_tools": "selection param_groups tying survey outline summary plan folding",
+    "_tools": "selection param_groups tying survey outline folding summary plan",
     "_modules": """
     unkept building entry snapshot toolbox scoped_module submodule template recompute control_flow compile_once
     """,

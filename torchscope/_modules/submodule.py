@@ -109,7 +109,9 @@ def _create(scope: VariableScope, path: str, make: _Maker) -> nn.Module:
     module = make(path, store.seed, device)
     if not store.training:
         module.eval()
-    if module.state_dict():  # then it may have to be in the state_dict that the root is made from
+    with plain_mode():  # the look is no operation of the model
+        is_saved = bool(module.state_dict())
+    if is_saved:  # then it may have to be in the state_dict that the root is made from
         store.is_new(call, path, False, got=False, exists=False, made_at=None, saved=True)
     store.note_created(call, path, {f"{path}.{name}": tensor for name, tensor in tensors_of(module)})
     store.makers[path] = make

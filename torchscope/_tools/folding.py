@@ -1,11 +1,9 @@
-"""A summary as a page whose scopes fold, for notebooks."""
+"""A tree of rows as a page that folds, for notebooks."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from html import escape
-
-from .outline import Node
-from .summary import Summary
 
 # Every row is a grid of the same columns, so that they stand below each other at any depth; a name is indented in it.
 _STYLE = """
@@ -23,30 +21,47 @@ _STYLE = """
 .torchscope-summary .frozen { opacity: 0.6; }
 .torchscope-summary p { margin: 0.6em 0 0; }
 """
-_OPEN = 2  # levels that are unfolded at first
 
 
-def page(summary: Summary) -> str:
-    """The summary as HTML, all of the tree in it; to the depth that was asked for, it is unfolded."""
-    columns = summary.columns()
-    style = _STYLE % " ".join(["minmax(16em, 1fr)", *["max-content" if c.title == "shape" else "6em" for c in columns]])
-    style = style.replace("max-content 6em", "16em 6em", 1)
-    opened = _OPEN if summary.depth is None else summary.depth
-    head = _row(["", *(column.title for column in columns)], "row head")
-    totals = "".join(f"<p>{escape(line)}</p>" for line in summary.totals())
-    body = _node(summary, summary.tree, 0, opened)
-    return f'<div class="torchscope-summary"><style>{style}</style>{head}{body}{totals}</div>'
+@dataclass
+class Row:
+    """A row of the page, and those that are folded into it.
+
+    Attributes:
+        cells: its texts, the name first.
+        fades: whether it is shown paler than the others.
+        opened: whether what is in it is seen at first.
+    """
+
+    cells: list[str]
+    fades: bool = False
+    opened: bool = False
+    children: list[Row] = field(default_factory=list)
 
 
-def _node(summary: Summary, node: Node, deep: int, opened: int) -> str:
-    cells = ["  " * deep + summary.label(node), *(column.cell(node) for column in summary.columns())]
-    if not node.children:
-        frozen = node.is_variable and not node.trainable
-        cells[0] = f"  {cells[0]}"  # where the others have a triangle
-        return _row(cells, "row frozen" if frozen else "row")
-    inside = "".join(_node(summary, child, deep + 1, opened) for child in node.children)
-    return f"<details{' open' * (deep < opened)}><summary>{_row(cells, 'row')}</summary>{inside}</details>"
+def page(titles: list[str], root: Row, below: list[str]) -> str:
+    """A tree of rows as HTML.
+
+    Args:
+        titles: those of the columns.
+        root: the tree.
+        below: lines below it.
+    """
+    widths = ["max-content" if title == "shape" else "6em" for title in titles[1:]]
+    style = _STYLE % " ".join(["minmax(16em, 1fr)", *widths]).replace("max-content", "14em")
+    lines = "".join(f"<p>{escape(line)}</p>" for line in below)
+    table = f"{_cells(titles, 'row head')}{_row(root, 0)}"
+    return f'<div class="torchscope-summary"><style>{style}</style>{table}{lines}</div>'
 
 
-def _row(cells: list[str], kind: str) -> str:
+def _row(row: Row, deep: int) -> str:
+    first = "  " * deep + row.cells[0]
+    if not row.children:
+        return _cells([f"  {first}", *row.cells[1:]], "row frozen" if row.fades else "row")  # no triangle before it
+    inside = "".join(_row(child, deep + 1) for child in row.children)
+    opened = " open" if row.opened else ""
+    return f"<details{opened}><summary>{_cells([first, *row.cells[1:]], 'row')}</summary>{inside}</details>"
+
+
+def _cells(cells: list[str], kind: str) -> str:
     return f'<div class="{kind}">{"".join(f"<span>{escape(cell)}</span>" for cell in cells)}</div>'

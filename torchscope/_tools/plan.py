@@ -82,10 +82,11 @@ def training_of(tree: Node, parameters: list[nn.Parameter], optimizer: Optimizer
     for parameter in trained:
         parameter.grad = torch.empty_like(parameter)
     try:
-        made = kind(trained)
-        made.step()
+        with torch.device("cpu"):  # where an optimizer counts its steps
+            made = kind(trained)
+            made.step()
     except Exception as error:
-        mend = f"Its first step failed on the meta device: {error}. Name one that needs no closure."
+        mend = f"Its first step failed on the meta device: {error}. Name one that needs no values and no closure."
         raise ArgumentValueError.of("optimizer", optimizer, mend) from error
     finally:
         gradients = sum(parameter.numel() * parameter.itemsize for parameter in trained)

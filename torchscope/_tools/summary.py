@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 
 from .._extra import need
 from ..errors import ArgumentValueError, shown
+from .folding import Row, page
 from .outline import Node
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH = 100  # characters of a line at most
 _LEAST = 16  # characters that a name has at least
+_OPENED = 2  # levels that are unfolded in a page at first
 _DTYPES = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "complex": "c"}
 
 
@@ -138,6 +140,17 @@ class Summary:
             tree["training"] = vars(self.training).copy()
         return tree
 
+    def _repr_html_(self) -> str:
+        """All of the tree as a page of which so many levels are unfolded as ``depth`` says, or two."""
+        columns, opened = self.columns(), _OPENED if self.depth is None else self.depth
+
+        def row(node: Node, deep: int) -> Row:
+            children = [row(child, deep + 1) for child in node.children]
+            cells = [self.label(node), *(column.cell(node) for column in columns)]
+            return Row(cells, node.is_variable and not node.trainable, deep < opened, children)
+
+        return page(["", *(column.title for column in columns)], row(self.tree, 0), self.totals())
+
     def __rich__(self) -> Table:
         """The table in colors: modules bold, what is not trained dim."""
         make = need("rich.table", "rich", "A summary in colors").Table
@@ -145,7 +158,9 @@ class Summary:
         table: Table = make(box=None, pad_edge=False, caption="\n".join(self.totals()), caption_justify="left")
         table.add_column("", no_wrap=True, overflow="ellipsis")
         for column in columns:
-            table.add_column(column.title, justify="left" if column.title == "shape" else "right", no_wrap=True)
+            side: Literal["left", "right"] = "left" if column.title == "shape" else "right"
+            least = max(len(column.title), *(len(column.cell(node)) for _, node in self.rows()))
+            table.add_column(column.title, justify=side, no_wrap=True, min_width=min(least, column.most))
         escape = need("rich.markup", "rich", "A summary in colors").escape
         for deep, node in self.rows():
             style = "bold" if not node.is_variable else "dim" if not node.trainable else ""
