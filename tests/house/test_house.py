@@ -41,7 +41,7 @@ FLOORS = {
     "_scopes": """
     arguments settings history call stack naming getter scope variable_scope get_variable name_scope
     """,
-    "_tools": "selection param_groups tying survey outline folding summary plan",
+    "_tools": "selection param_groups tying survey outline folding summary plan capture layer",
     "_modules": """
     unkept building entry snapshot toolbox scoped_module submodule template recompute control_flow compile_once
     """,
@@ -71,6 +71,7 @@ FLOORS = {
 FACES = [
     "recompute",
     "control_flow",
+    "tools",
     "__init__",
     "cli._common",
     "cli._convert",
@@ -87,7 +88,7 @@ CATALOGUES = ("errors", "initializers")  # each a list of like things; they may 
 MOST_LINES = {"a file": 400, "a class": 200, "a function": 40}  # without docstrings and arguments
 # Lines with `Any` in the library. Each is there because torch or the objects of users are of any type, such as what
 # layers and loops of TensorFlow 1 are given. Lower it when there are fewer.
-LINES_WITH_ANY = 99
+LINES_WITH_ANY = 98
 
 
 def source(module: str) -> str:

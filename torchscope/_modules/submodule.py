@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .._scopes.scope import VariableScope
-from .._scopes.stack import innermost
+from .._scopes.stack import innermost, thread
 from .._variables.initialize import plain_mode, stream_of
 from .._variables.made_at import caller
 from .._variables.module_tree import tensors_of
@@ -116,6 +116,8 @@ def _create(scope: VariableScope, path: str, make: _Maker) -> nn.Module:
     store.note_created(call, path, {f"{path}.{name}": tensor for name, tensor in tensors_of(module)})
     store.makers[path] = make
     store.put_module(path, module, caller())
+    for watcher in thread.stack.watchers:
+        watcher.begins(call.root)
     return module
 
 

@@ -14,8 +14,9 @@ from .._names import paths
 from .._scopes.arguments import Getter, checked, refuse_late
 from .._scopes.call import TemplateState
 from .._scopes.scope import VariableScope
-from .._scopes.stack import innermost
+from .._scopes.stack import innermost, thread
 from .._scopes.variable_scope import variable_scope
+from .._tools.capture import report
 from .._variables.made_at import caller
 from ..errors import ArgumentTypeError, VariableNotFoundError
 
@@ -139,8 +140,10 @@ class Template(Generic[P, R]):
         call.templates = call.templates or {}
         call.templates[self] = state
 
-    def _manager(self, **options: Any) -> AbstractContextManager[VariableScope]:
-        return variable_scope(self._unique_name, self._name, custom_getter=self._custom_getter, **options)
+    def _manager(self, *, auxiliary_name_scope: bool = True) -> AbstractContextManager[VariableScope]:
+        return variable_scope(
+            self._unique_name, self._name, custom_getter=self._custom_getter, auxiliary_name_scope=auxiliary_name_scope
+        )
 
     def _open_scope(self) -> None:
         outer = innermost("make_template(create_scope_now_=True)")
@@ -163,6 +166,8 @@ class Template(Generic[P, R]):
                 error.add_note(f"in template '{self._name}', made at {self._made_at}")
                 raise
             self._remember(state._replace(called=True, variables_made=True))
+            if thread.stack.watchers:
+                report(opened.name, result)
             return result
 
     def _run(self, state: TemplateState, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -163,7 +162,13 @@ class name_ops(TorchFunctionMode):
     'foo/add'
     """
 
-    def __torch_function__(self, func: Callable[..., Any], types: object, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
         """Run the function and name what it returns."""
         kwargs = kwargs or {}
         before = _names_given.count

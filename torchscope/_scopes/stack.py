@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from torch import nn
 from torch.compiler import is_dynamo_compiling
 
 from .._torch import in_backward, unchecked
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from .scope import VariableScope
 
 
+class Watcher(Protocol):
+    """A block that is told of what runs in its thread."""
+
+    def begins(self, root: nn.Module) -> None:
+        """A call begins, in this outermost module."""
+
+    def record(self, path: str, value: object) -> None:
+        """Something returned a value at a path."""
+
+
 class _Stack:
     """The innermost call of a thread; those it interrupts follow by ``outer``. A call knows its innermost scope.
 
@@ -24,11 +35,25 @@ class _Stack:
     written after a branch of ``torch.cond`` was traced: a module that was called then got the caller's variables.
     """
 
-    __slots__ = ("call", "outside")
+    __slots__ = ("attended", "call", "outside", "watchers")
 
     def __init__(self) -> None:
         self.call: Call | None = None
         self.outside: VariableScope | None = None  # the innermost scope that was opened while no module was running
+        self.watchers: tuple[
+            Watcher, ...
+        ] = ()  # blocks that are told of what runs; a tuple, for compiled code's guards
+        self.attended = False  # whether there is one of these, so that the start of a call has one thing to look at
+
+    def open_outside(self, scope: VariableScope | None) -> None:
+        """Let this be the innermost scope that was opened while no module was running."""
+        self.outside = scope
+        self.attended = scope is not None or bool(self.watchers)
+
+    def watch(self, watchers: tuple[Watcher, ...]) -> None:
+        """Let these be told of what runs."""
+        self.watchers = watchers
+        self.attended = bool(watchers) or self.outside is not None
 
 
 class _Thread(threading.local):
@@ -52,13 +77,25 @@ def push(call: Call, base: VariableScope) -> None:
         ScopeNestingError: a scope that was opened outside of any call is still open: the call would not see it.
     """
     stack = thread.stack
-    if stack.outside is not None:
-        raise ScopeNestingError.of_outside(call.store.owner, stack.outside.name)
+    if stack.attended:
+        _attend(stack, call)
     call.scope = base
     if call.traced:
         _let_run(call)
     else:
         stack.call = call
+
+
+def _attend(stack: _Stack, call: Call) -> None:
+    """Look at what is beside the call that starts: scopes that it would not see, and blocks that watch it."""
+    if stack.outside is not None:
+        raise ScopeNestingError.of_outside(call.store.owner, stack.outside.name)
+    if not is_dynamo_compiling():
+        outermost = call
+        while outermost.outer is not None:
+            outermost = outermost.outer
+        for watcher in stack.watchers:
+            watcher.begins(outermost.root)
 
 
 def _let_run(call: Call | None) -> None:

@@ -277,7 +277,7 @@ class ScopeManager:
             left = left._parent
         self._entered = [one for one in getattr(self, "_entered", []) if one is not scope]
         if call is NO_CALL:
-            thread.stack.outside = scope._parent
+            thread.stack.open_outside(scope._parent)
         else:
             call.scope = scope._parent  # type: ignore[assignment]  # only the bottom of a call has none
 
@@ -342,7 +342,7 @@ def open_outside(name: str | VariableScope, manager: ScopeManager) -> VariableSc
         origin = NO_SETTINGS if above is None else above._settings
     scope = ClosedScope(path, _settings_on_top_of(origin, manager), paths.prefix_of(path))
     scope._parent, scope._call, scope._at = above, NO_CALL, BASE
-    thread.stack.outside = scope
+    thread.stack.open_outside(scope)
     return scope
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from html import escape
+from typing import NamedTuple
 
 # Every row is a grid of the same columns, so that they stand below each other at any depth; a name is indented in it.
 _STYLE = """
@@ -23,8 +22,7 @@ _STYLE = """
 """
 
 
-@dataclass
-class Row:
+class Row(NamedTuple):
     """A row of the page, and those that are folded into it.
 
     Attributes:
@@ -34,9 +32,9 @@ class Row:
     """
 
     cells: list[str]
-    fades: bool = False
-    opened: bool = False
-    children: list[Row] = field(default_factory=list)
+    fades: bool
+    opened: bool
+    children: list[Row]
 
 
 def page(titles: list[str], root: Row, below: list[str]) -> str:
@@ -49,6 +47,8 @@ def page(titles: list[str], root: Row, below: list[str]) -> str:
     """
     widths = ["max-content" if title == "shape" else "6em" for title in titles[1:]]
     style = _STYLE % " ".join(["minmax(16em, 1fr)", *widths]).replace("max-content", "14em")
+    from html import escape
+
     lines = "".join(f"<p>{escape(line)}</p>" for line in below)
     table = f"{_cells(titles, 'row head')}{_row(root, 0)}"
     return f'<div class="torchscope-summary"><style>{style}</style>{table}{lines}</div>'
@@ -64,4 +64,6 @@ def _row(row: Row, deep: int) -> str:
 
 
 def _cells(cells: list[str], kind: str) -> str:
+    from html import escape
+
     return f'<div class="{kind}">{"".join(f"<span>{escape(cell)}</span>" for cell in cells)}</div>'

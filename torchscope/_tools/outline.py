@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -13,10 +12,10 @@ from torch import Tensor, nn
 from .._variables.tensors import NamedTensor, all_modules, all_tensors
 from .survey import Shapes, Survey
 
+Kind = Literal["scope", "module", "parameter", "buffer"]
 _SEPARATOR = re.compile(r"[/.]")
 
 
-@dataclass
 class Node:
     """A scope, a module or a variable.
 
@@ -36,24 +35,19 @@ class Node:
         children: what is in it, in the order of creation.
     """
 
-    name: str
-    path: str
-    kind: Literal["scope", "module", "parameter", "buffer"] = "scope"
-    type: str = ""
-    shape: tuple[int, ...] | None = None
-    local_shape: tuple[int, ...] | None = None
-    dtype: torch.dtype | None = None
-    trainable: bool | None = None
-    same_as: str | None = None
-    elements: int = 0
-    trained: int = 0
-    bytes: int = 0
-    local_elements: int = 0
-    local_bytes: int = 0
-    outputs: Shapes | None = None
-    flops: int | None = None
-    reads: int | None = None
-    children: list[Node] = field(default_factory=list)
+    def __init__(self, name: str, path: str, kind: Kind = "scope", kind_of_module: str = "") -> None:
+        self.name, self.path, self.type = name, path, kind_of_module
+        self.kind: Kind = kind
+        self.shape: tuple[int, ...] | None = None
+        self.local_shape: tuple[int, ...] | None = None
+        self.dtype: torch.dtype | None = None
+        self.trainable: bool | None = None
+        self.same_as: str | None = None
+        self.elements = self.trained = self.bytes = self.local_elements = self.local_bytes = 0
+        self.outputs: Shapes | None = None
+        self.flops: int | None = None
+        self.reads: int | None = None
+        self.children: list[Node] = []
 
     @property
     def is_variable(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
@@ -30,8 +29,7 @@ class Column(NamedTuple):
     most: int  # characters
 
 
-@dataclass(frozen=True)
-class Training:
+class Training(NamedTuple):
     """What training with an optimizer holds beside the weights, in bytes."""
 
     optimizer: str
@@ -137,7 +135,7 @@ class Summary:
         """The whole tree as plain data, whatever ``depth`` is; sizes in elements and bytes, shapes as lists."""
         tree = _as_dict(self.tree)
         if self.training is not None:
-            tree["training"] = vars(self.training).copy()
+            tree["training"] = self.training._asdict()
         return tree
 
     def _repr_html_(self) -> str:

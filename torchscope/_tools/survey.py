@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
@@ -22,10 +21,12 @@ from .._variables.initialize import creating
 from .._variables.store import VariableStore
 from .._variables.tensors import all_modules
 
+if TYPE_CHECKING:
+    from torch._ops import OpOverload
+
 Shapes = tuple[tuple[int, ...], ...]
 
 
-@dataclass
 class Survey:
     """What was seen; scopes and modules by their paths, in the order in which they were first entered.
 
@@ -35,9 +36,10 @@ class Survey:
         reads: by the ``id`` of a tensor, how many operations took it.
     """
 
-    outputs: dict[str, Shapes] = field(default_factory=dict)
-    flops: dict[str, int] = field(default_factory=dict)
-    reads: dict[int, int] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.outputs: dict[str, Shapes] = {}
+        self.flops: dict[str, int] = {}
+        self.reads: dict[int, int] = {}
 
 
 class _Frame(NamedTuple):
@@ -149,16 +151,6 @@ class _Functions(TorchFunctionMode):
         return result
 
 
-class _Operator(Protocol):
-    """What is used of an operator of torch."""
-
-    overloadpacket: object
-
-    def decompose(self, *args: object, **kwargs: object) -> object: ...
-
-    def __call__(self, *args: object, **kwargs: object) -> object: ...
-
-
 class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts floating-point operations by torch's own formulas."""
 
@@ -170,7 +162,11 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._device: object = torch.ops.prim.device.default  # a question, and no operation
 
     def __torch_dispatch__(
-        self, func: _Operator, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
+        self,
+        func: OpOverload[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
     ) -> object:
         kwargs = kwargs or {}
         formula = self._formulas.get(func.overloadpacket)

@@ -1,0 +1,16 @@
+"""Tools for every day: see what a model computes inside, and layers as functions.
+
+Most tools are methods of a model: :meth:`torchscope.ScopedModule.summary`, ``plan``, ``select``, ``param_groups``,
+``tie``.
+"""
+
+from ._tools.capture import Captured as Captured
+from ._tools.capture import capture as capture
+from ._tools.layer import layer as layer
+from ._tools.outline import Node as Node
+from ._tools.param_groups import ParamGroup as ParamGroup
+from ._tools.selection import Selection as Selection
+from ._tools.summary import Summary as Summary
+from ._tools.summary import Training as Training
+
+__all__ = ["Captured", "Node", "ParamGroup", "Selection", "Summary", "Training", "capture", "layer"]
