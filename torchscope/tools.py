@@ -1,16 +1,33 @@
-"""Tools for every day: see what a model computes inside, and layers as functions.
+"""Tools for every day: see what a model computes inside, layers as functions, getters that are ready to use.
 
 Most tools are methods of a model: :meth:`torchscope.ScopedModule.summary`, ``plan``, ``select``, ``param_groups``,
 ``tie``.
 """
 
+from ._tools.averages import ema as ema
 from ._tools.capture import Captured as Captured
 from ._tools.capture import capture as capture
 from ._tools.layer import layer as layer
+from ._tools.lora import lora as lora
+from ._tools.norms import spectral_norm as spectral_norm
+from ._tools.norms import weight_norm as weight_norm
 from ._tools.outline import Node as Node
 from ._tools.param_groups import ParamGroup as ParamGroup
 from ._tools.selection import Selection as Selection
 from ._tools.summary import Summary as Summary
 from ._tools.summary import Training as Training
 
-__all__ = ["Captured", "Node", "ParamGroup", "Selection", "Summary", "Training", "capture", "layer"]
+__all__ = [
+    "Captured",
+    "Node",
+    "ParamGroup",
+    "Selection",
+    "Summary",
+    "Training",
+    "capture",
+    "ema",
+    "layer",
+    "lora",
+    "spectral_norm",
+    "weight_norm",
+]

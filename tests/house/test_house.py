@@ -41,7 +41,9 @@ FLOORS = {
     "_scopes": """
     arguments settings history call stack naming getter scope variable_scope get_variable name_scope
     """,
-    "_tools": "selection param_groups tying survey outline folding summary plan capture layer",
+    "_tools": """
+    selection param_groups tying survey outline folding summary plan capture layer targets lora norms averages
+    """,
     "_modules": """
     unkept building entry snapshot toolbox scoped_module submodule template recompute control_flow compile_once
     """,
@@ -72,6 +74,7 @@ FACES = [
     "recompute",
     "control_flow",
     "tools",
+    "layers",
     "__init__",
     "cli._common",
     "cli._convert",

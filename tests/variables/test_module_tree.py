@@ -346,6 +346,36 @@ def test_a_replica_creates_nothing() -> None:
         replica()
 
 
+class Counts(nn.Module):
+    """A parametrization that counts how often it is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("times", torch.zeros(()))
+
+    def forward(self, w: torch.Tensor) -> torch.Tensor:
+        self.times.add_(1)  # type: ignore[operator, union-attr]
+        return w * 1
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_parametrized_variable_is_computed_once_for_each_get(compiled: bool) -> None:
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        with variable_scope("a"):
+            x = x * get_variable("w", [2])
+        with variable_scope("a", reuse=True):
+            return x * get_variable("w")
+
+    model = ScopedModule(forward).build(torch.ones(2))
+    counts = Counts()
+    nn.utils.parametrize.register_parametrization(model.variables, "a/w", counts)
+    run = torch.compile(model, fullgraph=True, backend="aot_eager") if compiled else model
+    for _ in range(2):
+        counts.times.zero_()  # type: ignore[operator, union-attr]
+        run(torch.ones(2))
+        assert counts.times == 2
+
+
 def test_a_variable_can_be_parametrized() -> None:
     class Double(nn.Module):
         def forward(self, weight: torch.Tensor) -> torch.Tensor:

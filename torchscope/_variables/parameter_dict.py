@@ -87,8 +87,14 @@ class PathParameterDict(nn.ParameterDict):
         tensor: Tensor | None = self._parameters.get(path)
         if tensor is None:
             tensor = self._buffers.get(path)
-        if tensor is None and path in self.specs:  # torch.nn.utils.parametrize makes it a property of the class
-            tensor = getattr(self, path, None)
+        if tensor is None and path in self.specs:
+            computed = self._modules.get("parametrizations")
+            if (
+                isinstance(computed, nn.ModuleDict) and path in computed
+            ):  # a property of the class, which is computed once: no default
+                tensor = getattr(self, path)
+            else:  # torch's pruning sets it as an attribute
+                tensor = self.__dict__.get(path)
         return tensor
 
     def put(self, spec: VariableSpec, tensor: Tensor) -> None:

@@ -11,6 +11,8 @@ from ..errors import NotBuiltError
 from .module_tree import held_by
 from .store import VariableStore
 
+_COMPUTED = "parametrizations"  # where torch.nn.utils.parametrize keeps what it computes tensors from
+
 
 class NamedTensor(NamedTuple):
     """A parameter or buffer of a module tree.
@@ -42,7 +44,8 @@ def all_tensors(root: nn.Module, path: str = "", key: str = "") -> Iterator[Name
         if isinstance(child, VariableStore):
             yield from _of_store(child, path, f"{key}{name}.")
         elif child is not None:
-            yield from all_tensors(child, f"{path}{name}.", f"{key}{name}.")
+            inside = "" if name == _COMPUTED else f"{name}."  # what a weight is computed from lies below its name
+            yield from all_tensors(child, f"{path}{inside}", f"{key}{name}.")
 
 
 def all_modules(root: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -68,14 +71,14 @@ def _of_store(store: VariableStore, path: str, key: str) -> Iterator[NamedTensor
     if not store.built and not store.specs and not store.module_made_at:
         raise NotBuiltError.of(store.owner)
     held = {each.path: each for each in _own(store, "", "")}
-    computed = store._modules.get("parametrizations")
+    computed = store._modules.get(_COMPUTED)
     for spec in store.declared():
         mine = held.pop(spec.path, None)
         if mine is not None:
             yield NamedTensor(path + mine.path, key + mine.key, mine.tensor, mine.saved)
         elif isinstance(computed, nn.ModuleDict) and spec.path in computed:
-            inside = f"parametrizations.{spec.path}."
-            yield from all_tensors(computed[spec.path], f"{path}{spec.path}.", key + inside)
+            inside = f"{key}{_COMPUTED}.{spec.path}."
+            yield from all_tensors(computed[spec.path], f"{path}{spec.path}.", inside)
     for name, rest in held.items():  # what torch's pruning computes a variable from
         yield NamedTensor(path + name, key + name, rest.tensor, rest.saved)
     for name in list(store.module_made_at):
