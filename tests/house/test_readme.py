@@ -37,6 +37,16 @@ def test_the_first_model_prints_what_readme_says(tmp_path: Path) -> None:
     assert done.stdout == indented_after("print(path, spec.shape)")
 
 
+def test_the_summary_is_what_readme_shows_and_the_selections_run(tmp_path: Path) -> None:
+    first, second, third = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[:3]
+    done = run(tmp_path, first + second + third)
+    assert done.stderr == ""
+    table = re.search(r"print\(model\.summary\(.*?\)\)\n```\n\n((?:    .*\n|\n)+)", README)
+    assert table
+    shown = "".join(line.removeprefix("    ") + "\n" for line in table[1].rstrip().splitlines())
+    assert done.stdout.endswith(shown)
+
+
 def test_without_reuse_the_first_model_ends_in_the_error_that_readme_shows(tmp_path: Path) -> None:
     code = python_block()
     line = next(line for line in code.splitlines(keepends=True) if "scope.reuse_variables()" in line)
