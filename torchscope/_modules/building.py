@@ -15,6 +15,7 @@ from .._variables.initialize import back_to, modes
 from .._variables.module_tree import held_by
 from .._variables.path_tree import OUTSIDE
 from .._variables.store import Undo, VariableStore
+from .._variables.tensors import is_sharded
 from .._variables.tracing import tracer
 from ..errors import VariableNotFoundError
 from .unkept import Watch
@@ -191,6 +192,8 @@ def _write_back(
         for name, state in _state(root):
             kept = before.get(name)
             if kept is None or kept.shape != state.shape or state.is_meta:
+                continue
+            if is_sharded(kept) and not is_sharded(state):  # FSDP2 gathered it for the call, and keeps the parts
                 continue
             if not torch.equal(kept, state):
                 state.copy_(kept)

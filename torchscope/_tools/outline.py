@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .._variables.tensors import NamedTensor, all_modules, all_tensors
+from .._variables.tensors import NamedTensor, all_modules, all_tensors, is_sharded
 from .survey import Shapes, Survey
 
 Kind = Literal["scope", "module", "parameter", "buffer"]
@@ -99,7 +99,7 @@ def _describe(node: Node, found: NamedTensor, survey: Survey | None) -> None:
     node.kind = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
     node.shape, node.dtype, node.trainable = tuple(tensor.shape), tensor.dtype, tensor.requires_grad
     node.local_shape = tuple(local.shape)
-    node.reads = None if survey is None else survey.reads.get(id(tensor), 0)
+    node.reads = None if survey is None else survey.reads.get(tensor, 0)  # type: ignore[no-untyped-call]
     node.elements = tensor.numel() if node.kind == "parameter" else 0
     node.trained = node.elements if tensor.requires_grad else 0
     node.local_elements = local.numel() if node.kind == "parameter" else 0
@@ -109,9 +109,8 @@ def _describe(node: Node, found: NamedTensor, survey: Survey | None) -> None:
 
 def _local(tensor: Tensor) -> Tensor:
     """What this rank holds of a tensor; of one that is not sharded, all of it."""
-    to_local = getattr(tensor, "to_local", None)
     with torch.no_grad():
-        return tensor if to_local is None else to_local()
+        return tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[operator]
 
 
 def _add_what_ran(inner: dict[tuple[str, ...], Node], survey: Survey) -> None:

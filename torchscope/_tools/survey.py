@@ -8,10 +8,11 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakIdKeyDictionary
 
 from .._scopes.call import Call
 from .._scopes.name_scope import tensors_in
@@ -33,13 +34,13 @@ class Survey:
     Attributes:
         outputs: the shapes of what each gave last: of a module what it returned, of a scope its last operation.
         flops: floating-point operations of each, without what ran in scopes and modules inside it.
-        reads: by the ``id`` of a tensor, how many operations took it.
+        reads: by tensor, how many operations took it; of those that are alive, whose identity no other tensor has.
     """
 
     def __init__(self) -> None:
         self.outputs: dict[str, Shapes] = {}
         self.flops: dict[str, int] = {}
-        self.reads: dict[int, int] = {}
+        self.reads: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
 class _Frame(NamedTuple):
@@ -121,6 +122,10 @@ def surveying(root: nn.Module) -> Iterator[Survey]:
         at_the_end.enter_context(_Functions(found, place))
         at_the_end.enter_context(_Flops(found, place))
         yield found
+    for module in root.modules():  # FSDP2 keeps the root in one piece until a backward
+        reshard = getattr(module, "reshard", None)
+        if callable(reshard):
+            reshard()
 
 
 class _Functions(TorchFunctionMode):
@@ -145,7 +150,7 @@ class _Functions(TorchFunctionMode):
         path = self._place.now() if made else None
         if path is not None:
             for tensor in tensors_in([args, kwargs]):
-                self._found.reads[id(tensor)] = self._found.reads.get(id(tensor), 0) + 1
+                self._found.reads[tensor] = self._found.reads.get(tensor, 0) + 1  # type: ignore[no-untyped-call]
             for each in _around(path):
                 self._found.outputs[each] = _shapes(made)
         return result
@@ -158,7 +163,9 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         from torch.utils.flop_counter import flop_registry
 
-        self._formulas, self._found, self._place = flop_registry, found, place
+        on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # which torch's table lacks
+        self._formulas = {on_cpu: _attention, **flop_registry}
+        self._found, self._place = found, place
         self._device: object = torch.ops.prim.device.default  # a question, and no operation
 
     def __torch_dispatch__(
@@ -180,6 +187,14 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if path is not None and formula is not None:
             self._found.flops[path] = self._found.flops.get(path, 0) + formula(*args, **kwargs, out_val=result)
         return result
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, *rest: object, **options: object) -> int:
+    """The operations of attention, by torch's formula for its other kernels."""
+    from torch.utils.flop_counter import sdpa_flop_count
+
+    count: int = sdpa_flop_count(query.shape, key.shape, value.shape)  # type: ignore[no-untyped-call]
+    return count
 
 
 def _around(path: str) -> Iterator[str]:
