@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .._variables.tensors import NamedTensor, all_modules, all_tensors, is_sharded
+from .._variables.tensors import NamedTensor, all_modules, all_tensors
 from .survey import Shapes, Survey
 
 Kind = Literal["scope", "module", "parameter", "buffer"]
@@ -66,10 +66,7 @@ def outline(root: nn.Module, owner: str, survey: Survey | None) -> Node:
     top = Node("", "", "module", owner)
     inner: dict[tuple[str, ...], Node] = {(): top}
     for each in all_tensors(root):
-        parts = _parts(each.path)
-        leaf = Node(parts[-1], each.path)
-        _inner_node(inner, parts[:-1]).children.append(leaf)
-        _describe(leaf, each, survey)
+        _describe(_leaf(inner, each), each, survey)
     for path, module in all_modules(root):
         node = inner.get(_parts(path))
         if node is not None and path:
@@ -93,6 +90,17 @@ def _inner_node(inner: dict[tuple[str, ...], Node], parts: tuple[str, ...]) -> N
     return inner[parts]
 
 
+def _leaf(inner: dict[tuple[str, ...], Node], found: NamedTensor) -> Node:
+    """The row of a variable, which may hold others: ``kernel/lora_a`` lies in ``kernel``."""
+    parts = _parts(found.path)
+    node = _inner_node(inner, parts)
+    if node.is_variable:  # of another module, which is called as a scope is
+        node = Node(parts[-1], found.path)
+        inner[parts[:-1]].children.append(node)
+    node.path = found.path
+    return node
+
+
 def _describe(node: Node, found: NamedTensor, survey: Survey | None) -> None:
     tensor = found.tensor
     local = _local(tensor)
@@ -100,6 +108,7 @@ def _describe(node: Node, found: NamedTensor, survey: Survey | None) -> None:
     node.shape, node.dtype, node.trainable = tuple(tensor.shape), tensor.dtype, tensor.requires_grad
     node.local_shape = tuple(local.shape)
     node.reads = None if survey is None else survey.reads.get(tensor, 0)  # type: ignore[no-untyped-call]
+    node.type = ""
     node.elements = tensor.numel() if node.kind == "parameter" else 0
     node.trained = node.elements if tensor.requires_grad else 0
     node.local_elements = local.numel() if node.kind == "parameter" else 0
@@ -110,7 +119,8 @@ def _describe(node: Node, found: NamedTensor, survey: Survey | None) -> None:
 def _local(tensor: Tensor) -> Tensor:
     """What this rank holds of a tensor; of one that is not sharded, all of it."""
     with torch.no_grad():
-        return tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[operator]
+        local: Tensor = getattr(tensor, "to_local", lambda: tensor)()
+        return local
 
 
 def _add_what_ran(inner: dict[tuple[str, ...], Node], survey: Survey) -> None:
