@@ -265,6 +265,14 @@ class VariableNotFoundError(ScopeError, ValueError):
         )
 
     @classmethod
+    def of_own(cls, path: str, owner: str, nearest: Iterable[str]) -> Self:
+        return cls._said(
+            f"'{path}' is no variable of {owner} itself: get_variable makes these, other modules have their own.",
+            _nearest(nearest),
+            path=path,
+        )
+
+    @classmethod
     def of_state_dict(cls, path: str, owner: str, nearest: Iterable[str]) -> Self:
         return cls._said(
             f"'{path}' was not in the state_dict that {owner} was made from (loaded with strict=True).",
@@ -476,6 +484,13 @@ class ScopeNestingError(ScopeError, RuntimeError):
             f"as_default() of {owner} was opened by the asyncio task {opened_by}, is open across an await, and was "
             f"found by {found_by}, which shares the thread: each would get the other's variables.",
             "Close the block before every await, and open it again after.",
+        )
+
+    @classmethod
+    def of_thread(cls, what: str) -> Self:
+        return cls._said(
+            f"{what} is open for this module in another thread, which has to get its own values back.",
+            "Use a copy of the module in each thread: copy.deepcopy(model).",
         )
 
     @classmethod

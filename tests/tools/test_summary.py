@@ -32,6 +32,7 @@ from torchscope import (
     get_variable,
     variable_scope,
 )
+from torchscope.tools import layer
 
 X = torch.ones(3, 4)
 
@@ -225,13 +226,36 @@ def test_names_are_escaped_in_a_page() -> None:
     assert "&lt;script&gt;" in model.summary()._repr_html_()
 
 
+@pytest.mark.parametrize("width", [50, 60, 80, 100, 140])
+def test_rich_fits_a_terminal_and_cuts_no_number(width: int) -> None:
+    console = pytest.importorskip("rich.console").Console(width=width)
+    with console.capture() as captured:
+        console.print(everything().summary(X))
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    assert max(map(len, lines)) <= width
+    table = lines[: lines.index("")]
+    assert "params" in table[0]
+    assert all(re.search(r"\b(\d[\d,]*)\b", line) for line in table[2:])
+    assert ("share" in table[0]) == (width >= 100)
+
+
+def test_a_scope_of_a_layer_shows_what_it_returned() -> None:
+    @layer
+    def encoded(x: Tensor) -> Tensor:
+        y = x @ get_variable("w", [4, 5])
+        y.sum()
+        return y
+
+    assert nodes(ScopedModule(lambda x: encoded(x).sum()).build(X).summary(X))["encoded"].outputs == ((3, 5),)
+
+
 def test_without_rich_an_error_says_what_to_install() -> None:
     script = (
-        "import sys; sys.modules['rich.table'] = None\n"
+        "import sys; sys.modules['rich.text'] = None\n"
         "from torchscope import ScopedModule, get_variable\n"
         "summary = ScopedModule(lambda: get_variable('w', [1])).build().summary()\n"
         "print(summary)\n"
-        "summary.__rich__()\n"
+        "list(summary.__rich_console__(None, type('O', (), {'max_width': 80})))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "1 parameters" in done.stdout

@@ -27,7 +27,7 @@ def selector(scope: Patterns, existing: Iterable[str] = ()) -> Callable[[str], b
 
     ``*``, ``?`` and ``[...]`` stay within one segment, ``**`` crosses slashes, ``{a,b}`` is either, ``""`` selects
     everything. Where something exists at the very path, it is that and not a glob: ``h[0]`` is a name as good as any.
-    A tensor of a layer, ``gru.weight_ih_l0``, is selected by ``gru/weight_ih_l0`` too.
+    A dot counts as a slash, in patterns as in the name of a tensor in a layer, ``gru.weight_ih_l0``.
 
     >>> [p for p in ("D/w", "D_pre/w", "D/a/w") if selector("D")(p)]
     ['D/w', 'D/a/w']
@@ -47,7 +47,9 @@ def selector(scope: Patterns, existing: Iterable[str] = ()) -> Callable[[str], b
         return path == scope or path.startswith(below)
 
     if any(map(is_at, existing)):
-        return is_at
+        return _slashed(is_at)
+    if "." in scope:
+        return _any([_slashed(is_at), selector(scope.replace(".", "/"), existing)])
     if _BRACES.search(scope):
         return _any(selector(each, existing) for each in _alternatives(scope))
     return _slashed(_matcher(scope) if _GLOB.search(scope) else is_at)
@@ -77,7 +79,8 @@ def _alternatives(glob: str) -> list[str]:
     if braces is None:
         return [glob]
     before, after = glob[: braces.start()], glob[braces.end() :]
-    return [each for choice in braces[1].split(",") for each in _alternatives(before + choice + after)]
+    choices = [choice for choice in braces[1].split(",") if before + choice + after]  # nothing would be everything
+    return [each for choice in choices for each in _alternatives(before + choice + after)]
 
 
 def _glob_pattern(glob: str) -> str:
@@ -97,20 +100,26 @@ def _glob_class(characters: str) -> str:
     return f"(?!/)[{'^' if negated else ''}{escaped}]"
 
 
-def refuse_nothing(scope: Patterns, existing: Collection[str], owner: str, argument: str = "scope") -> None:
+def refuse_nothing(
+    scope: Patterns, existing: Collection[str], owner: str, argument: str = "scope", what: str = "variables"
+) -> None:
     """Refuse a pattern that selects nothing: who trains, freezes or loads by it would do nothing in silence.
+
+    ``what`` is what the paths of ``existing`` are of.
 
     Raises:
         ArgumentValueError: none of ``existing`` is selected; the message has the nearest.
     """
     if not isinstance(scope, str):
         for each in scope:
-            refuse_nothing(each, existing, owner, argument)
+            refuse_nothing(each, existing, owner, argument, what)
     if not scope and not isinstance(scope, str):
         raise ArgumentValueError.of(argument, list(scope), "Give one path or glob at least.")
     if scope and isinstance(scope, str) and not any(map(selector(scope, existing), existing)):
-        scopes = dict.fromkeys(scope for path in existing for scope in scopes_of(path.replace(".", "/")))
-        near = say_nearest(re.sub(r"\*\*/|[*{}]", "", scope), (*scopes, *existing))
+        scopes = (inside for path in existing for inside in scopes_of(path.replace(".", "/")))
+        near = say_nearest(re.sub(r"\*\*/|[*{}]", "", scope), dict.fromkeys((*scopes, *existing)))
+        anywhere = "" if scope.startswith("**/") or not any(map(selector(f"**/{scope}"), existing)) else f"**/{scope}"
+        hint = f"At any depth it is {anywhere!r}. " if anywhere else ""
         raise ArgumentValueError.of(
-            argument, scope, f"It selects none of the {len(existing)} variables of {owner}. {near}"
+            argument, scope, f"It selects none of the {len(existing)} {what} of {owner}. {hint}{near}"
         )

@@ -21,6 +21,7 @@ from ..errors import InitializerError, VariableShapeError
 from .arguments import Getter, checked
 from .call import Call
 from .settings import Settings
+from .stack import innermost
 
 if TYPE_CHECKING:
     from .scope import VariableScope
@@ -175,6 +176,19 @@ class _StoreGetter:
             persistent=checked("persistent", persistent) is not False,
         )
         return partition.answer(self.call, request, checked("partitioner", partitioner))
+
+
+def buffer_beside(variable: Tensor, path: str, shape: Shape, initializer: Initializer, reuse: Reuse) -> Tensor:
+    """The buffer that a custom getter keeps beside a variable: of its dtype and device, by its path, past all getters.
+
+    ``reuse`` is what the getter was told.
+    """
+    scope = innermost("A custom getter")
+    call = scope._call
+    is_new = call.store.find(path) is None  # later it may have been converted, as the variable
+    answer = _StoreGetter(call, "buffer", scope, None, None)
+    dtype, device = (variable.dtype, variable.device) if is_new else (None, None)
+    return answer(path, shape, dtype, initializer, reuse=reuse, device=device)
 
 
 def _refuse_string(path: str, initializer: Initializer) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import functools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from .._names import paths
 from .._names.patterns import refuse_nothing, selector
-from .._scopes.get_variable import get_buffer
+from .._scopes.getter import buffer_beside
 from .._scopes.scope import Selects, as_patterns
+from .._scopes.stack import innermost
+from .._variables.initialize import FromVariables
+from .._variables.reuse import Reuse
 from .._variables.spec import VariableSpec
 from .._variables.store import VariableStore
-from .._variables.tensors import all_tensors
-from ..errors import ArgumentTypeError, ArgumentValueError
-from .targets import is_for, relative, targets
+from .._variables.tensors import all_tensors, is_sharded
+from ..errors import ArgumentTypeError, ArgumentValueError, ScopeNestingError
+from .targets import is_for, targets
 
 
 class ema:
@@ -59,28 +64,54 @@ class ema:
             raise ArgumentValueError.of("decay", decay, "Give a number from 0 up to 1, such as 0.999.")
         self.decay = float(decay)
         self.name = paths.check(name)
+        self._applied_in: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # the thread that applies them
 
     def __call__(self, getter: Callable[..., Tensor], name: str, *args: object, **kwargs: object) -> Tensor:
         """As a custom getter: the variable, which has an average beside it from now on."""
         variable = getter(name, *args, **kwargs)
-        if is_for(variable, kwargs, 0) and variable.requires_grad:
-            first = functools.partial(_fill_with, variable)
-            get_buffer(f"{relative(name)}/{self.name}", list(variable.shape), variable.dtype, first)
+        if not is_for(variable, kwargs, 0) or kwargs.get("trainable") is False:
+            return variable
+        store = innermost("ema()")._call.store
+        if store.find(name) is not variable:
+            mend = f"'{name}' is computed from others. Open the scope of ema outside of the getter that computes it."
+            raise ArgumentValueError.of("custom_getter", self, mend)
+        path, first = f"{name}/{self.name}", FromVariables(_fill_with, name)
+        buffer_beside(variable, path, list(variable.shape), first, cast("Reuse", kwargs.get("reuse")))
         return variable
 
+    def __getstate__(self) -> dict[str, object]:
+        return {"decay": self.decay, "name": self.name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
     def apply(self, model: nn.Module, pattern: Selects) -> None:
-        """Keep averages of variables of a built module, from what they are now.
+        """Keep averages of variables of a built module, from what they are now; those that have one keep that.
 
         Raises:
-            ArgumentValueError: the pattern selects no floating parameter.
+            ArgumentValueError: the pattern selects no floating parameter, or none without an average of this name.
             NotBuiltError: the module was never built.
         """
-        store = _store_of(model)
+        store, new, taken = _store_of(model), False, set[str]()
         for target in targets(model, pattern, least_axes=0):
             path = f"{target.path.replace('.', '/')}/{self.name}"
-            average = target.parameter.detach().clone()
+            known = store.specs.get(path)
+            if known is not None and known.kind == "parameter":
+                raise ArgumentValueError.of("name", self.name, f"'{path}' is a parameter already. Use another name.")
+            if known is not None and (known.initializer is None or path in taken):
+                raise ArgumentValueError.of("pattern", pattern, f"Two variables would have the average '{path}'.")
+            taken.add(path)
+            if known is not None:
+                continue
+            new, average = True, target.parameter.detach().clone()
+            own = target.holder is store and "." not in target.path
+            first = FromVariables(_fill_with, target.path) if own else _keep
+            spec = VariableSpec(path, tuple(average.shape), average.dtype, "buffer", trainable=False, initializer=first)
             with store.lock:
-                store.put(VariableSpec(path, tuple(average.shape), average.dtype, "buffer", trainable=False), average)
+                store.put(spec, average)
+        if not new:
+            mend = f"All that it selects have an average '{self.name}' already. Another one has a name of its own."
+            raise ArgumentValueError.of("pattern", pattern, mend)
 
     def update(self, model: nn.Module, num_updates: int | None = None) -> None:
         """Move the averages; call it after an optimizer's step.
@@ -96,6 +127,8 @@ class ema:
         from torch.optim.swa_utils import get_ema_multi_avg_fn
 
         pairs = [pair for _, pair in self._pairs(model)]
+        if num_updates is not None and num_updates < 0:
+            raise ArgumentValueError.of("num_updates", num_updates, "Give how many updates there were, 0 or more.")
         decay = self.decay if num_updates is None else min(self.decay, (1 + num_updates) / (10 + num_updates))
         averages, variables = [list(each) for each in zip(*pairs, strict=True)]
         move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
@@ -118,28 +151,57 @@ class ema:
         selects = selector(patterns, pairs)
         chosen = [pair for path, pair in pairs.items() if selects(path)]
         before = [variable.detach().clone() for _, variable in chosen]
+        here, outermost = threading.get_ident(), model not in self._applied_in
+        if self._applied_in.setdefault(model, here) != here:
+            raise ScopeNestingError.of_thread("ema.applied()")
         try:
             with torch.no_grad():
                 for average, variable in chosen:
                     variable.copy_(average)
             yield
         finally:
-            with torch.no_grad():
-                for (_, variable), value in zip(chosen, before, strict=True):
-                    variable.copy_(value)
+            for again in (True, False):  # an interrupt must not keep a variable from getting its value back
+                try:
+                    with torch.no_grad():
+                        for (_, variable), value in zip(chosen, before, strict=True):
+                            variable.copy_(value)
+                    break
+                except BaseException:
+                    if not again:
+                        raise
+            if outermost:
+                self._applied_in.pop(model, None)
 
     def _pairs(self, model: nn.Module) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
-        """The path of each variable that has an average, the average, and the variable."""
+        """The path of each variable that has an average, the average, and the variable, each once."""
+        if not isinstance(model, nn.Module):
+            raise ArgumentTypeError.of("model", model, "Give the module that has the averages.")
         named = {each.path.replace(".", "/"): each.tensor for each in all_tensors(model)}
-        found = {path: (named[f"{path}/{self.name}"], t) for path, t in named.items() if f"{path}/{self.name}" in named}
+        found: dict[int, tuple[str, tuple[Tensor, Tensor]]] = {}
+        for path, average in named.items():
+            whole = path.removesuffix(f"/{self.name}")
+            if whole == path or isinstance(average, nn.Parameter):
+                continue
+            variable = named.get(whole)
+            if variable is None:
+                mend = f"'{whole}' has an average and is no variable any more: it is parametrized, or in parts."
+                raise ArgumentValueError.of("model", type(model).__name__, mend)
+            if is_sharded(variable) is not is_sharded(average):
+                mend = f"'{whole}' is sharded and its average is not: apply ema after what shards it."
+                raise ArgumentValueError.of("model", type(model).__name__, mend)
+            found.setdefault(id(variable), (whole, (average, variable)))
         if not found:
             mend = f"No variable has an average '{self.name}': open a scope with custom_getter=ema(...), or apply one."
             raise ArgumentValueError.of("model", type(model).__name__, mend)
-        yield from found.items()
+        yield from found.values()
 
 
 def _fill_with(variable: Tensor, average: Tensor) -> None:
     average.copy_(variable)
+
+
+def _keep(average: Tensor) -> None:
+    """What is of another module is not filled anew."""
 
 
 def _store_of(model: nn.Module) -> VariableStore:

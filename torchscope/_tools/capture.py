@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.compiler import is_compiling
 
+from .._names.paths import say_nearest
 from .._names.patterns import Patterns, refuse_nothing, selector
 from .._scopes.call import Call
 from .._scopes.name_scope import name_ops
@@ -19,7 +20,7 @@ from .._scopes.scope import Selects, as_patterns
 from .._scopes.stack import innermost_call, thread
 from .._torch import in_backward
 from .._variables.tensors import all_modules
-from ..errors import ArgumentTypeError, ScopeNestingError
+from ..errors import ArgumentTypeError, ArgumentValueError, ScopeNestingError
 
 Value = Any  # whatever a layer or module returns
 
@@ -34,6 +35,8 @@ class Captured(Mapping[str, Value]):
         self._found: dict[str, list[Value]] = {}
 
     def __getitem__(self, path: str) -> Value:
+        if path not in self._found:
+            raise KeyError(f"{path!r} was not captured. {say_nearest(path, self._found)}".rstrip())
         found = self._found[path]
         return found[0] if len(found) == 1 else list(found)
 
@@ -96,7 +99,9 @@ class capture:
     runs in its thread.
 
     Under ``torch.compile`` layer functions and templates are captured too, by a compilation of its own for calls inside
-    of such blocks; modules and operations are not: run the model eagerly for these.
+    of such blocks; modules and operations are not: run the model eagerly for these. What is captured there is an output
+    of the compiled code beside the others: a loss of it has its gradients, and the gradient of another output does not
+    pass through it, so ``retain_grad()`` gives ``None``.
 
     >>> import torch
     >>> from torchscope import ScopedModule, get_variable, variable_scope
@@ -157,7 +162,17 @@ class capture:
         if kind is None and watchers[-1] is not recorder:
             raise ScopeNestingError.of("a capture block", "another one")
         if kind is None:
-            refuse_nothing(self._patterns, list(recorder.seen), "what ran in the block", "pattern")
+            self._refuse_nothing(list(recorder.seen))
+
+    def _refuse_nothing(self, seen: list[str]) -> None:
+        """Refuse a pattern that selected nothing of what ran, and say what may be the reason."""
+        try:
+            refuse_nothing(self._patterns, seen, "what ran in the block", "pattern", "layers and modules")
+        except ArgumentValueError as error:
+            if not self._operations:
+                error.add_note("Operations are captured with capture(..., operations=True).")
+            error.add_note("In compiled code there are layer functions and templates alone: call the model itself.")
+            raise
 
 
 def report(path: str, value: object) -> None:
@@ -193,6 +208,8 @@ class _Operations(name_ops):
         self, function: str, args: object, kwargs: Mapping[str, object], made: list[Tensor], *, named: bool
     ) -> str | None:
         name = super()._ran(function, args, kwargs, made, named=named)
-        if name is not None:
-            self._recorder.record(name, made[0] if len(made) == 1 else tuple(made))
+        call = innermost_call()
+        if name is not None and call is not None:
+            prefix = "" if call.outer is None else _prefix_of(call)
+            self._recorder.record(prefix + name, made[0] if len(made) == 1 else tuple(made))
         return name

@@ -7,8 +7,7 @@ from typing import NamedTuple
 # Every row is a grid of the same columns, so that they stand below each other at any depth; a name is indented in it.
 _STYLE = """
 .torchscope-summary { font: 13px/1.6 ui-monospace, monospace; overflow-x: auto; }
-.torchscope-summary .row { display: grid; grid-template-columns: %s; column-gap: 1.5em; width: max-content;
-  min-width: 100%%; }
+.torchscope-summary .row { display: grid; grid-template-columns: %s; column-gap: 2ch; width: max-content; }
 .torchscope-summary .row span { text-align: right; white-space: pre; }
 .torchscope-summary .row span:nth-child(-n+2) { text-align: left; }
 .torchscope-summary .row span:first-child { overflow: hidden; text-overflow: ellipsis; }
@@ -37,30 +36,29 @@ class Row(NamedTuple):
     children: list[Row]
 
 
-def page(titles: list[str], root: Row, below: list[str]) -> str:
+def page(titles: list[str], widths: list[int], root: Row, below: list[str]) -> str:
     """A tree of rows as HTML.
 
     Args:
-        titles: those of the columns.
+        titles, widths: those of the columns, in characters.
         root: the tree.
         below: lines below it.
     """
-    widths = ["max-content" if title == "shape" else "6em" for title in titles[1:]]
-    style = _STYLE % " ".join(["minmax(16em, 1fr)", *widths]).replace("max-content", "14em")
+    style = _STYLE % " ".join(f"{width}ch" for width in widths)
     from html import escape
 
     lines = "".join(f"<p>{escape(line)}</p>" for line in below)
-    table = f"{_cells(titles, 'row head')}{_row(root, 0)}"
+    table = f"{_cells(titles, 'row head')}{_row(root)}"
     return f'<div class="torchscope-summary"><style>{style}</style>{table}{lines}</div>'
 
 
-def _row(row: Row, deep: int) -> str:
-    first = "  " * deep + row.cells[0]
+def _row(row: Row) -> str:
     if not row.children:
-        return _cells([f"  {first}", *row.cells[1:]], "row frozen" if row.fades else "row")  # no triangle before it
-    inside = "".join(_row(child, deep + 1) for child in row.children)
+        first = f"  {row.cells[0]}"  # where the others have a triangle
+        return _cells([first, *row.cells[1:]], "row frozen" if row.fades else "row")
+    inside = "".join(map(_row, row.children))
     opened = " open" if row.opened else ""
-    return f"<details{opened}><summary>{_cells([first, *row.cells[1:]], 'row')}</summary>{inside}</details>"
+    return f"<details{opened}><summary>{_cells(row.cells, 'row')}</summary>{inside}</details>"
 
 
 def _cells(cells: list[str], kind: str) -> str:

@@ -47,17 +47,24 @@ def layer(function: Callable[P, R]) -> Callable[P, R]:
     refuse_late(function, "Mark a function that returns its result")
     name = paths.check(getattr(function, "__name__", None))
 
+    signature = inspect.signature(function)
+    declared = signature.parameters.get("scope")
+    places = list(signature.parameters)
+    at = places.index("scope") if declared is not None and declared.kind is declared.POSITIONAL_OR_KEYWORD else None
+
     @functools.wraps(function)
     def in_scope(*args: P.args, **kwargs: P.kwargs) -> R:
         scope = cast("str | VariableScope | None", kwargs.pop("scope", None))
+        if at is not None and len(args) > at:
+            scope = cast("str | VariableScope | None", args[at])
+            args = (*args[:at], None, *args[at + 1 :])  # type: ignore[assignment]
         with variable_scope(scope, name if scope is None else None) as opened:
             result = function(*args, **kwargs)
             if thread.stack.watchers:
                 report(opened.name, result)
             return result
 
-    signature = inspect.signature(function)
-    if "scope" not in signature.parameters:
+    if declared is None:
         keyword = inspect.Parameter("scope", inspect.Parameter.KEYWORD_ONLY, default=None)
         shown = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         more = [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]

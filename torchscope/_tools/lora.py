@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -58,20 +58,24 @@ class lora:
     def __init__(self, rank: int, alpha: float | None = None) -> None:
         if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
             raise ArgumentValueError.of("rank", rank, "Give a positive int.")
-        if alpha is not None and (isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or alpha <= 0):
+        if alpha is not None and (
+            isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < math.inf
+        ):
             raise ArgumentValueError.of("alpha", alpha, "Give a positive number, or None for the rank.")
         self.rank = rank
         self.alpha = float(rank if alpha is None else alpha)
 
     def __call__(self, getter: Callable[..., Tensor], name: str, *args: object, **kwargs: object) -> Tensor:
         """As a custom getter: the weight with its update."""
+        shape = kwargs.get("shape", args[0] if args else None)
+        if "persistent" not in kwargs and (shape is None or (isinstance(shape, Sequence) and len(shape) >= 2)):
+            kwargs["trainable"] = False  # where it is made
         weight = getter(name, *args, **kwargs)
         if not is_for(weight, kwargs, 2):
             return weight
-        weight.requires_grad_(False)
         low = {"dtype": kwargs.get("dtype"), "device": kwargs.get("device"), "reuse": kwargs.get("reuse")}
         a = getter(f"{name}/{A}", [self.rank, weight[0].numel()], initializer=_first_a, **low)
-        b = getter(f"{name}/{B}", [weight.shape[0], self.rank], initializer=zeros_, **low)
+        b = getter(f"{name}/{B}", [weight.shape[0], self.rank], initializer=NoUpdate(self.alpha), **low)
         return weight + _update(a, b, self.alpha, weight)
 
     def apply(self, model: nn.Module, pattern: Selects) -> None:
@@ -105,8 +109,8 @@ class lora:
         """
         _refuse_none(model, found := list(_updates(model)))
         with torch.no_grad():
-            for _, weight, a, b in found:
-                weight.add_(_update(a, b, self.alpha, weight))
+            for _, weight, a, b, alpha in found:
+                weight.add_(_update(a, b, alpha, weight))
                 b.zero_()
         for holder, name, _ in list(_parametrized(model)):
             parametrize.remove_parametrizations(holder, name, leave_parametrized=True)
@@ -115,16 +119,21 @@ class lora:
                 holder.put_in_order(tuple(holder.specs))  # torch puts it at the end
 
     def state_dict(self, model: nn.Module) -> dict[str, Tensor]:
-        """The updates alone, by the paths of their weights; the same whichever way they were added.
+        """All updates in a module, copied, by the paths of their weights; the same whichever way they were added.
+
+        ``b`` is multiplied by ``alpha / rank``, so that an update is the same whatever ``alpha`` it is loaded with.
 
         Raises:
             ArgumentValueError: there is no update in the module.
         """
         _refuse_none(model, found := list(_updates(model)))
-        return {f"{path}/{part}": t.detach() for path, _, *both in found for part, t in zip((A, B), both, strict=True)}
+        state: dict[str, Tensor] = {}
+        for path, _, a, b, alpha in found:
+            state |= {f"{path}/{A}": a.detach().clone(), f"{path}/{B}": b.detach() * (alpha / a.shape[0])}
+        return state
 
     def load_state_dict(self, model: nn.Module, state: Mapping[str, Tensor]) -> None:
-        """Load updates that :meth:`state_dict` gave, all of them.
+        """Load updates that :meth:`state_dict` gave, all of them, into a module that has updates already.
 
         Raises:
             VariableNotFoundError: the module lacks one, or the state does.
@@ -134,13 +143,14 @@ class lora:
         for path in (*state, *own):
             if path not in own or path not in state:
                 where = type(model).__name__ if path in state else "the state"
-                raise VariableNotFoundError.of_built(path, where, nearest(path, own if path in state else state))
+                raise VariableNotFoundError.of_own(path, where, nearest(path, own if path in state else state))
             if state[path].shape != own[path].shape:
                 mend = f"The module has {tuple(own[path].shape)} there: make lora of the same rank."
                 raise ArgumentValueError.of(f"the shape of '{path}'", tuple(state[path].shape), mend)
         with torch.no_grad():
-            for path, tensor in own.items():
-                tensor.copy_(state[path])
+            for path, _, a, b, alpha in _updates(model):
+                a.copy_(state[f"{path}/{A}"])
+                b.copy_(state[f"{path}/{B}"] * (a.shape[0] / alpha))
 
 
 def _update(a: Tensor, b: Tensor, alpha: float, weight: Tensor) -> Tensor:
@@ -170,22 +180,34 @@ def _parametrized(model: nn.Module) -> Iterator[tuple[nn.Module, str, LowRank]]:
                     yield module, name, each[0]
 
 
-def _updates(model: nn.Module) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
-    """The path of each weight that has an update, the weight, ``a`` and ``b``."""
-    named = {each.path.replace(".", "/"): each.tensor for each in all_tensors(model)}
+class NoUpdate:
+    """The initializer of ``b``: zero. The declaration that keeps it knows how much the update counts."""
+
+    def __init__(self, alpha: float) -> None:
+        self.alpha = alpha
+
+    def __call__(self, b: Tensor) -> Tensor:
+        return zeros_(b)
+
+
+def _updates(model: nn.Module) -> Iterator[tuple[str, Tensor, Tensor, Tensor, float]]:
+    """The path of each weight that has an update, the weight, ``a`` and ``b``, and what ``alpha`` it was made with."""
+    named = {each.path: each for each in all_tensors(model)}
     for path, a in named.items():
-        if not path.endswith(f"/{A}"):
-            continue
-        whole = path.removesuffix(f"/{A}")
-        b = named[f"{whole}/{B}"]
-        if whole in named:  # by the getter
-            yield whole, named[whole], a, b
-        else:  # by a parametrization, as the only one of its weight
-            whole = whole.removesuffix("/0")
-            yield whole, named[f"{whole}/original"], a, b
+        whole, _, part = path.rpartition(f"/{A}" if path.endswith(f"/{A}") else f".{A}")
+        module = model.get_submodule(a.key.rpartition(".")[0]) if whole and not part else None
+        if isinstance(module, LowRank):  # by a parametrization, as the only one of its weight
+            whole = whole.removesuffix(".0")
+            original = named[f"{whole}.original"].tensor
+            yield whole, original, module.lora_a, module.lora_b, module.alpha
+        elif isinstance(module, VariableStore) and f"{whole}/{B}" in named:  # by the getter
+            b = named[f"{whole}/{B}"]
+            first = module.specs[b.key.rpartition(".")[2]].initializer
+            if isinstance(first, NoUpdate):
+                yield whole, named[whole].tensor, a.tensor, b.tensor, first.alpha
 
 
-def _refuse_none(model: nn.Module, found: list[tuple[str, Tensor, Tensor, Tensor]]) -> None:
+def _refuse_none(model: nn.Module, found: list[tuple[str, Tensor, Tensor, Tensor, float]]) -> None:
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError.of("model", model, "Give the module that has the updates.")
     if not found:

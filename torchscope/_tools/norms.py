@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from .._scopes.get_variable import get_buffer
+from .._scopes.getter import buffer_beside
 from .._scopes.scope import Selects
 from .._scopes.stack import innermost
+from .._variables.initialize import FromVariables
+from .._variables.reuse import Reuse
 from ..errors import ArgumentValueError
-from .targets import is_for, relative, targets
+from .targets import is_for, targets
 
 
 class weight_norm:
@@ -55,7 +58,10 @@ class weight_norm:
         if not is_for(v, kwargs, 2):
             return v
         shape = [n if axis == self.dim else 1 for axis, n in enumerate(v.shape)]
-        g = getter(f"{name}/g", shape, initializer=functools.partial(_fill_norm, v, self.dim), **_as_its(kwargs))
+        if self.dim is not None and self.dim >= v.dim():
+            raise ArgumentValueError.of("dim", self.dim, f"'{name}' has {v.dim()} axes, counted from 0.")
+        first = FromVariables(functools.partial(_fill_norm, self.dim), name)
+        g = getter(f"{name}/g", shape, initializer=first, **_as_its(kwargs))
         return v * (g / _norm(v, self.dim))
 
     def apply(self, model: nn.Module, pattern: Selects) -> None:
@@ -70,11 +76,12 @@ class weight_norm:
 
 
 class spectral_norm:
-    """Weights over their largest singular value, found by power iteration: one step in each call that trains.
+    """Weights over their largest singular value, found by power iteration: a step in each call that trains.
 
     As the ``custom_getter`` of a scope it is for every floating variable of two axes or more that is made below, with
     the buffers ``<path>/u`` and ``<path>/v``; with :meth:`apply` for those of a built module that a pattern selects, by
-    ``torch.nn.utils.parametrizations.spectral_norm``. A kernel of more axes is a matrix of its first axis and the rest.
+    ``torch.nn.utils.parametrizations.spectral_norm``, which makes a step for each use. A kernel of more axes is a
+    matrix of its first axis and the rest.
 
     >>> import torch
     >>> from torchscope import ScopedModule, get_variable, variable_scope
@@ -103,16 +110,29 @@ class spectral_norm:
         weight = getter(name, *args, **kwargs)
         if not is_for(weight, kwargs, 2):
             return weight
-        matrix, own = weight.flatten(1), relative(name)
-        u = get_buffer(f"{own}/u", [matrix.shape[0]], weight.dtype, functools.partial(_fill_left, weight, self.eps))
-        v = get_buffer(f"{own}/v", [matrix.shape[1]], weight.dtype, functools.partial(_fill_right, weight, u, self.eps))
-        if innermost("spectral_norm()")._call.root.training:
+        matrix, call = weight.flatten(1), innermost("spectral_norm()")._call
+        moves = call.root.training and not call.has_got(
+            f"{name}/u"
+        )  # a second use in a call has the weights of the first
+        reuse = cast("Reuse", kwargs.get("reuse"))
+        first_u = FromVariables(functools.partial(_fill_left, self.eps), name)
+        first_v = FromVariables(functools.partial(_fill_right, self.eps), name, f"{name}/u")
+        u = buffer_beside(weight, f"{name}/u", [matrix.shape[0]], first_u, reuse)
+        v = buffer_beside(weight, f"{name}/v", [matrix.shape[1]], first_v, reuse)
+        with torch.autocast(weight.device.type, enabled=False):
+            return weight / self._norm_of(matrix, u, v, moves=moves)
+
+    def _norm_of(self, matrix: Tensor, u: Tensor, v: Tensor, *, moves: bool) -> Tensor:
+        """The largest singular value, by the vectors that are kept, moved on by so many steps."""
+        left, right = u.clone(), v.clone()  # the gradient needs them as they are now
+        if moves:
             with torch.no_grad():
                 for _ in range(self.n_power_iterations):
-                    u.copy_(F.normalize(matrix @ v, dim=0, eps=self.eps))
-                    v.copy_(F.normalize(matrix.mT @ u, dim=0, eps=self.eps))
-        # Copies, for the gradient: a second use in the same call moves the buffers on.
-        return weight / torch.vdot(u.clone(), matrix @ v.clone())
+                    left = F.normalize(matrix @ right, dim=0, eps=self.eps)
+                    right = F.normalize(matrix.mH @ left, dim=0, eps=self.eps)
+                u.copy_(left)
+                v.copy_(right)
+        return torch.vdot(left, matrix @ right)
 
     def apply(self, model: nn.Module, pattern: Selects) -> None:
         """Do it to variables of a built module; before its optimizer is made.
@@ -122,7 +142,7 @@ class spectral_norm:
             NotBuiltError: the module was never built.
         """
         for target in targets(model, pattern, least_axes=2):
-            parametrizations.spectral_norm(target.holder, target.name, self.n_power_iterations, self.eps, 0)
+            parametrizations.spectral_norm(target.holder, target.name, self.n_power_iterations, self.eps)
 
 
 def _as_its(kwargs: dict[str, object]) -> dict[str, object]:
@@ -137,17 +157,17 @@ def _norm(v: Tensor, dim: int | None) -> Tensor:
     return length
 
 
-def _fill_norm(v: Tensor, dim: int | None, g: Tensor) -> None:
+def _fill_norm(dim: int | None, v: Tensor, g: Tensor) -> None:
     g.copy_(_norm(v, dim))
 
 
-def _fill_left(weight: Tensor, eps: float, u: Tensor) -> None:
+def _fill_left(eps: float, weight: Tensor, u: Tensor) -> None:
     """The left singular vector, nearly: 15 steps from a random one."""
     matrix = weight.flatten(1)
     u.normal_()
     for _ in range(15):
-        u.copy_(F.normalize(matrix @ F.normalize(matrix.mT @ u, dim=0, eps=eps), dim=0, eps=eps))
+        u.copy_(F.normalize(matrix @ F.normalize(matrix.mH @ u, dim=0, eps=eps), dim=0, eps=eps))
 
 
-def _fill_right(weight: Tensor, u: Tensor, eps: float, v: Tensor) -> None:
-    v.copy_(F.normalize(weight.flatten(1).mT @ u, dim=0, eps=eps))
+def _fill_right(eps: float, weight: Tensor, u: Tensor, v: Tensor) -> None:
+    v.copy_(F.normalize(weight.flatten(1).mH @ u, dim=0, eps=eps))

@@ -26,7 +26,7 @@ def param_groups(root: nn.Module, owner: str, rules: Rules) -> list[ParamGroup]:
     """What :meth:`ScopedModule.param_groups` says."""
     if not isinstance(rules, Mapping) or not rules:
         raise ArgumentTypeError.of("rules", rules, 'Give a dict of patterns and options, such as {"**": {}}.')
-    wanted = {_name(pattern): as_patterns(pattern, "rules") for pattern in rules}
+    wanted = [(_name(pattern), as_patterns(pattern, "rules"), options) for pattern, options in rules.items()]
     paths_of: dict[nn.Parameter, list[str]] = {}
     keys: dict[nn.Parameter, str] = {}
     for path, key, tensor, _ in all_tensors(root):
@@ -34,8 +34,8 @@ def param_groups(root: nn.Module, owner: str, rules: Rules) -> list[ParamGroup]:
             paths_of.setdefault(tensor, []).append(path)
             keys.setdefault(tensor, key)
     existing = [path for paths in paths_of.values() for path in paths]
-    groups, taken = {}, dict[nn.Parameter, str]()
-    for (name, patterns), options in zip(wanted.items(), rules.values(), strict=True):
+    groups, taken = list[ParamGroup](), dict[nn.Parameter, str]()
+    for name, patterns, options in wanted:
         _check(name, options)
         refuse_nothing(patterns, existing, owner, "rules")
         selects = selector(patterns, existing)
@@ -44,14 +44,14 @@ def param_groups(root: nn.Module, owner: str, rules: Rules) -> list[ParamGroup]:
         if not mine:
             _refuse_empty(name, chosen, taken, owner)
         taken.update(dict.fromkeys(mine, name))
-        groups[name] = ParamGroup(name=name, params=[(keys[p], p) for p in mine], **options)  # type: ignore[typeddict-item]
+        groups.append(ParamGroup(name=name, params=[(keys[p], p) for p in mine], **options))  # type: ignore[typeddict-item]
     rest = [paths[0] for parameter, paths in paths_of.items() if parameter.requires_grad and parameter not in taken]
     if rest:
         names = ", ".join(f"'{path}'" for path in rest[:3]) + (", ..." if len(rest) > 3 else "")
         mend = 'Add a last rule for the rest, such as "**": {}, or freeze them.'
         problem = f"{len(rest)} trainable parameters of {owner} are in no group: {names}."
-        raise ArgumentValueError.of("rules", list(wanted), f"{problem} {mend}")
-    return list(groups.values())
+        raise ArgumentValueError.of("rules", [name for name, *_ in wanted], f"{problem} {mend}")
+    return groups
 
 
 def _name(pattern: object) -> str:

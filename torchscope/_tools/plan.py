@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from .._torch import tree_map
+from .._variables.parameter_dict import UnbuiltParameters
 from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError
 from .outline import Node
@@ -21,33 +23,44 @@ Optimizer = str | type[torch.optim.Optimizer]
 
 @contextmanager
 def on_meta(root: nn.Module) -> Iterator[None]:
-    """Let a module tree have no variable and no memory in the block, and be what it was after it.
+    """Let a module tree have no memory in the block, and be what it was after it.
 
-    Its stores are replaced by empty ones on the meta device, and the tensors of its other modules by copies there.
+    Its tensors are replaced by copies on the meta device, ties and all, and stores without variables by others there.
     """
+    blank: dict[int, Tensor] = {}  # of each tensor by its identity, so that what is one stays one
     with ExitStack() as at_the_end:
         for module in list(root.modules()):
-            if isinstance(module, VariableStore):
+            if isinstance(module, VariableStore) and not (module.specs or module.module_made_at):
                 continue
             # What is to be put back is noted before it is changed: an interrupt leaves nothing half done.
-            at_the_end.callback(module._parameters.update, dict(module._parameters))
-            at_the_end.callback(module._buffers.update, dict(module._buffers))
-            at_the_end.callback(module._modules.update, dict(module._modules))
-            module._parameters.update((n, _blank_parameter(p)) for n, p in module._parameters.items() if p is not None)
-            module._buffers.update((n, _blank(b)) for n, b in module._buffers.items() if b is not None)
-            for name, child in module._modules.items():
-                if isinstance(child, VariableStore):
+            for kept in (module._parameters, module._buffers, module._modules):
+                if not isinstance(kept, UnbuiltParameters):
+                    at_the_end.callback(_restore, kept, dict(kept))
+            if not isinstance(module, VariableStore):
+                at_the_end.callback(
+                    _restore, module.__dict__, dict(module.__dict__)
+                )  # first: what the code keeps there
+            for held in (module._parameters, module._buffers):
+                if not isinstance(held, UnbuiltParameters):
+                    for name, tensor in held.items():
+                        if tensor is not None and not is_lazy(tensor):
+                            held[name] = blank.setdefault(id(tensor), _blank(tensor))  # type: ignore[assignment]
+            for name, child in list(module._modules.items()):
+                if isinstance(child, VariableStore) and not (child.specs or child.module_made_at):
                     module._modules[name] = _empty(child)
         at_the_end.enter_context(torch.device("meta"))
         yield
 
 
+def _restore(held: dict[str, Any], before: dict[str, Any]) -> None:
+    if held.keys() != before.keys() or any(held[name] is not before[name] for name in before):
+        held.clear()
+        held.update(before)
+
+
 def _blank(tensor: Tensor) -> Tensor:
-    return torch.empty_like(tensor, device="meta", requires_grad=False)
-
-
-def _blank_parameter(parameter: Tensor) -> nn.Parameter:
-    return nn.Parameter(_blank(parameter), parameter.requires_grad)
+    made = torch.empty_like(tensor, device="meta", requires_grad=False)
+    return nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
 
 
 def _empty(store: VariableStore) -> VariableStore:
@@ -79,6 +92,8 @@ def training_of(tree: Node, parameters: list[nn.Parameter], optimizer: Optimizer
     """What an optimizer holds for these parameters after its first step, found out by a step on the meta device."""
     kind = _class_of(optimizer)
     trained = [parameter for parameter in parameters if parameter.requires_grad]
+    if not trained:
+        return Training(kind.__name__, 0, 0)
     for parameter in trained:
         parameter.grad = torch.empty_like(parameter)
     try:
@@ -100,8 +115,10 @@ def _class_of(optimizer: Optimizer) -> Callable[..., torch.optim.Optimizer]:
     if isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer):
         return optimizer
     known = {name.lower(): kind for name, kind in vars(torch.optim).items() if isinstance(kind, type)}
+    known.pop("optimizer", None)
     if not isinstance(optimizer, str):
-        raise ArgumentTypeError.of("optimizer", optimizer, "Give a class of torch.optim or its name, such as 'AdamW'.")
+        given = type(optimizer).__name__ if isinstance(optimizer, torch.optim.Optimizer) else optimizer
+        raise ArgumentTypeError.of("optimizer", given, "Give a class of torch.optim or its name, such as 'AdamW'.")
     found = known.get(optimizer.lower())
     if found is None or not issubclass(found, torch.optim.Optimizer):
         names = ", ".join(sorted(kind.__name__ for kind in known.values() if issubclass(kind, torch.optim.Optimizer)))

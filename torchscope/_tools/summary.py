@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -13,10 +13,12 @@ from .folding import Row, page
 from .outline import Node
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console, ConsoleOptions
+    from rich.text import Text
 
 WIDTH = 100  # characters of a line at most
 _LEAST = 16  # characters that a name has at least
+_MOST = 48  # characters of a name in a page at most
 _OPENED = 2  # levels that are unfolded in a page at first
 _DTYPES = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "complex": "c"}
 
@@ -27,6 +29,7 @@ class Column(NamedTuple):
     title: str
     cell: Callable[[Node], str]
     most: int  # characters
+    rank: int  # the lowest goes first where there is no room
 
 
 class Training(NamedTuple):
@@ -74,19 +77,19 @@ class Summary:
         nodes = [node for _, node in self.rows()]
         variables = [node for node in self.tree.walk() if node.is_variable]
         ran = self.tree.outputs is not None
-        columns = [Column("shape", _shape, 20)]
+        columns = [Column("shape", _shape, 26, 9)]
         if len({node.dtype for node in variables}) > 1:
-            columns.append(Column("dtype", _dtype, 6))
+            columns.append(Column("dtype", _dtype, 6, 2))
         if any(node.kind == "buffer" or not node.trainable for node in variables):
-            columns.append(Column("trains", _trains, 6))
-        columns.append(Column("params", lambda node: "" if node.same_as else count(node.elements), 11))
-        columns.append(Column("share", self._share, 6))
-        columns.append(Column("bytes", lambda node: size(node.bytes) if node.bytes else "", 9))
+            columns.append(Column("trains", _trains, 6, 5))
+        columns.append(Column("params", lambda node: "" if node.same_as else count(node.elements), 11, 8))
+        columns.append(Column("share", self._share, 6, 1))
+        columns.append(Column("bytes", lambda node: size(node.bytes) if node.bytes else "", 10, 4))
         if any(node.local_bytes != node.bytes for node in nodes):
-            columns.append(Column("here", lambda node: size(node.local_bytes) if node.bytes else "", 9))
+            columns.append(Column("here", lambda node: size(node.local_bytes) if node.bytes else "", 9, 6))
         if ran:
-            columns.append(Column("FLOPs", lambda node: quantity(node.flops) if node.flops else "", 8))
-            columns.append(Column("reads", lambda node: "" if node.reads is None else str(node.reads), 5))
+            columns.append(Column("FLOPs", lambda node: quantity(node.flops) if node.flops else "", 8, 7))
+            columns.append(Column("reads", lambda node: "" if node.reads is None else str(node.reads), 5, 3))
         return columns
 
     def label(self, node: Node) -> str:
@@ -98,16 +101,36 @@ class Summary:
         whole = self.tree.elements
         return f"{100 * node.elements / whole:.1f}%" if whole and node.elements else ""
 
-    def __str__(self) -> str:
+    def table(self, width: int = WIDTH) -> list[tuple[str, Node | None]]:
+        """The lines of the table, each with its row, in at most so many characters.
+
+        Where names would be cut to nothing, columns go, the least important first.
+        """
         columns = self.columns()
-        table = [(("  " * deep) + self.label(node), *(c.cell(node) for c in columns)) for deep, node in self.rows()]
-        heads = ("", *(column.title for column in columns))
-        widths = [max(len(head), *map(len, cells)) for head, cells in zip(heads, zip(*table, strict=True), strict=True)]
-        widths = [widths[0], *(min(w, c.most) for w, c in zip(widths[1:], columns, strict=True))]
-        widths[0] = min(widths[0], max(_LEAST, WIDTH - sum(widths[1:]) - 2 * len(columns)))
-        lines = [_line(heads, widths), "-" * (sum(widths) + 2 * len(columns))]
-        lines += [_line(cells, widths) for cells in table]
-        return "\n".join([*lines, "", *self.totals()])
+        while len(columns) > 2 and sum(self._widths(columns)[1:]) + 2 * len(columns) > width - _LEAST:
+            columns.remove(min(columns, key=lambda column: column.rank))
+        widths = self._widths(columns)
+        widths[0] = min(widths[0], max(_LEAST, width - sum(widths[1:]) - 2 * len(columns)))
+        lines: list[tuple[str, Node | None]] = [(_line(["", *(column.title for column in columns)], widths), None)]
+        lines.append(("-" * (sum(widths) + 2 * len(columns)), None))
+        lines += [(_line(self._cells(node, deep, columns), widths), node) for deep, node in self.rows()]
+        return lines
+
+    def _cells(self, node: Node, deep: int, columns: list[Column]) -> list[str]:
+        return [("  " * deep) + self.label(node), *(column.cell(node) for column in columns)]
+
+    def _widths(self, columns: list[Column], *, all_rows: bool = False) -> list[int]:
+        """How wide each column has to be; the names first, in full."""
+        rows = _rows(self.tree, 0, None) if all_rows else self.rows()
+        cells = [
+            ["", *(column.title for column in columns)],
+            *(self._cells(node, deep, columns) for deep, node in rows),
+        ]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return [widths[0], *(min(w, column.most) for w, column in zip(widths[1:], columns, strict=True))]
+
+    def __str__(self) -> str:
+        return "\n".join([*(line for line, _ in self.table()), "", *self.totals()])
 
     __repr__ = __str__
 
@@ -144,27 +167,24 @@ class Summary:
 
         def row(node: Node, deep: int) -> Row:
             children = [row(child, deep + 1) for child in node.children]
-            cells = [self.label(node), *(column.cell(node) for column in columns)]
-            return Row(cells, node.is_variable and not node.trainable, deep < opened, children)
+            return Row(self._cells(node, deep, columns), _fades(node), deep < opened, children)
 
-        return page(["", *(column.title for column in columns)], row(self.tree, 0), self.totals())
+        titles, widths = ["", *(column.title for column in columns)], self._widths(columns, all_rows=True)
+        return page(titles, [min(widths[0], _MOST) + 2, *widths[1:]], row(self.tree, 0), self.totals())
 
-    def __rich__(self) -> Table:
-        """The table in colors: modules bold, what is not trained dim."""
-        make = need("rich.table", "rich", "A summary in colors").Table
-        columns = self.columns()
-        table: Table = make(box=None, pad_edge=False, caption="\n".join(self.totals()), caption_justify="left")
-        table.add_column("", no_wrap=True, overflow="ellipsis")
-        for column in columns:
-            side: Literal["left", "right"] = "left" if column.title == "shape" else "right"
-            least = max(len(column.title), *(len(column.cell(node)) for _, node in self.rows()))
-            table.add_column(column.title, justify=side, no_wrap=True, min_width=min(least, column.most))
-        escape = need("rich.markup", "rich", "A summary in colors").escape
-        for deep, node in self.rows():
-            style = "bold" if not node.is_variable else "dim" if not node.trainable else ""
-            cells = [escape(cell.cell(node)) for cell in columns]
-            table.add_row(escape("  " * deep + self.label(node)), *cells, style=style)
-        return table
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        """The table in colors: modules and scopes bold, what is not trained dim."""
+        make = need("rich.text", "rich", "A summary in colors").Text
+        for line, node in self.table(options.max_width):
+            style = "" if node is None else "dim" if _fades(node) else "" if node.is_variable else "bold"
+            yield make(line, style=style, no_wrap=True, overflow="ellipsis")
+        for line in ("", *self.totals()):
+            yield make(line)
+
+
+def _fades(node: Node) -> bool:
+    """Whether it is a variable that is not trained."""
+    return node.is_variable and not node.trainable
 
 
 def _rows(node: Node, deep: int, depth: int | None) -> Iterator[tuple[int, Node]]:
@@ -174,7 +194,7 @@ def _rows(node: Node, deep: int, depth: int | None) -> Iterator[tuple[int, Node]
             yield from _rows(child, deep + 1, depth)
 
 
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+def _line(cells: list[str], widths: list[int]) -> str:
     first, second, *rest = (_cut(cell, width) for cell, width in zip(cells, widths, strict=True))
     numbers = [cell.rjust(width) for cell, width in zip(rest, widths[2:], strict=True)]
     return "  ".join([first.ljust(widths[0]), second.ljust(widths[1]), *numbers]).rstrip()
@@ -193,7 +213,8 @@ def _shape(node: Node) -> str:
         return by(node.shape)
     if not node.outputs:
         return ""
-    return "-> " + ", ".join(map(by, node.outputs))
+    more = f" (+{len(node.outputs) - 1})" if len(node.outputs) > 1 else ""
+    return f"-> {by(node.outputs[0])}{more}"
 
 
 def by(shape: tuple[int, ...]) -> str:
@@ -212,7 +233,7 @@ def _trains(node: Node) -> str:
         return "buffer"
     if node.trainable is None:
         return "part" if node.elements else ""
-    return "yes" if node.trainable else "no"
+    return "" if node.trainable else "no"
 
 
 def count(number: int) -> str:

@@ -17,7 +17,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from .._scopes.call import Call
 from .._scopes.name_scope import tensors_in
 from .._scopes.scope import VariableScope
-from .._scopes.stack import innermost_call
+from .._scopes.stack import innermost_call, thread
 from .._variables.initialize import creating
 from .._variables.store import VariableStore
 from .._variables.tensors import all_modules
@@ -80,10 +80,12 @@ class _Place:
         frame = self._frames[-1] if self._frames else None
         if frame is not None and (frame.call, frame.scope) == (call, scope):
             return frame.path
-        if call is None or scope is None:
-            return None
-        root = self.path_of(call.root)
-        return None if root is None else (f"{root}.{scope.name}" if root and scope.name else root or scope.name)
+        while call is not None:
+            root = self.path_of(call.root)
+            if root is not None:
+                return f"{root}.{call.scope.name}" if root and call.scope.name else root or call.scope.name
+            call = call.outer  # of a module that is not in the tree: it counts where it is called
+        return None
 
     def enter(self, module: nn.Module, args: object) -> None:
         """A module's forward begins."""
@@ -114,6 +116,9 @@ def surveying(root: nn.Module) -> Iterator[Survey]:
             found.outputs[path] = _shapes(output)
 
     with ExitStack() as at_the_end:
+        watchers = thread.stack.watchers
+        at_the_end.callback(thread.stack.watch, watchers)
+        thread.stack.watch((*watchers, _Layers(found)))
         for handle in (
             register_module_forward_pre_hook(entered),
             register_module_forward_hook(left, always_call=True),
@@ -126,6 +131,20 @@ def surveying(root: nn.Module) -> Iterator[Survey]:
         reshard = getattr(module, "reshard", None)
         if callable(reshard):
             reshard()
+
+
+class _Layers:
+    """Notes what layer functions and templates return: they are scopes that say what they give."""
+
+    def __init__(self, found: Survey) -> None:
+        self._found = found
+
+    def begins(self, root: nn.Module) -> None:
+        """Modules are noted by the hooks."""
+
+    def record(self, path: str, value: object) -> None:
+        """A layer returned something."""
+        self._found.outputs[path] = _shapes(value)
 
 
 class _Functions(TorchFunctionMode):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from .._names.patterns import refuse_nothing, selector
-from .._scopes.scope import Selects, as_patterns, get_variable_scope
-from .._variables.tensors import all_tensors
-from ..errors import ArgumentValueError
+from .._scopes.scope import Selects, as_patterns
+from .._variables.tensors import NamedTensor, all_tensors, is_sharded
+from ..errors import ArgumentTypeError, ArgumentValueError
 
 
 class Target(NamedTuple):
@@ -24,24 +25,46 @@ class Target(NamedTuple):
 def targets(model: nn.Module, pattern: Selects, *, least_axes: int) -> list[Target]:
     """The floating parameters that a pattern selects and that have so many axes, each once.
 
+    What a parametrization computes a weight from is none, so that nothing is applied twice.
+
     Raises:
-        ArgumentValueError: the pattern selects nothing, or nothing of that kind.
+        ArgumentValueError: the pattern selects nothing, or nothing of that kind; or a parameter that is at other paths
+            too, of which one alone cannot be computed from something else.
         NotBuiltError: the module was never built.
     """
+    if not isinstance(model, nn.Module):
+        raise ArgumentTypeError.of("model", model, "Give the module.")
     named = list(all_tensors(model))
     owner, patterns = type(model).__name__, as_patterns(pattern, "pattern")
     refuse_nothing(patterns, [each.path for each in named], owner, "pattern")
     selects = selector(patterns, [each.path for each in named])
     found: dict[int, Target] = {}
+    paths: dict[int, list[str]] = {}
     for each in named:
         tensor = each.tensor
-        if selects(each.path) and isinstance(tensor, nn.Parameter) and _fits(tensor, least_axes):
+        paths.setdefault(id(tensor), []).append(each.path)
+        fits = isinstance(tensor, nn.Parameter) and not is_lazy(tensor) and _fits(tensor, least_axes)
+        if fits and not _is_part(each) and selects(each.path):
             holder, _, name = each.key.rpartition(".")
-            found.setdefault(id(tensor), Target(each.path, model.get_submodule(holder), name, tensor))
+            parameter = cast(nn.Parameter, tensor)
+            found.setdefault(id(tensor), Target(each.path, model.get_submodule(holder), name, parameter))
     if not found:
-        mend = f"It selects no floating parameter of {owner} with {least_axes} axes or more."
+        mend = f"It selects no floating parameter of {owner} with {least_axes} axes or more"
+        raise ArgumentValueError.of("pattern", pattern, f"{mend} that is not computed from others already.")
+    tied = [paths[identity] for identity in found if len(paths[identity]) > 1]
+    if least_axes and tied:
+        names = " and ".join(f"'{path}'" for path in tied[0])
+        mend = f"{names} are one variable: leave it out by a narrower pattern, or do not tie it."
+        raise ArgumentValueError.of("pattern", pattern, mend)
+    if least_axes and any(is_sharded(target.parameter) for target in found.values()):
+        mend = "It selects sharded parameters: apply it before fully_shard or whatever shards them."
         raise ArgumentValueError.of("pattern", pattern, mend)
     return list(found.values())
+
+
+def _is_part(named: NamedTensor) -> bool:
+    """Whether it is what a weight is computed from: of a parametrization, or a low-rank update beside its weight."""
+    return "parametrizations." in named.key or named.path.endswith(("/lora_a", "/lora_b"))
 
 
 def is_for(tensor: Tensor, kwargs: dict[str, object], least_axes: int) -> bool:
@@ -50,17 +73,5 @@ def is_for(tensor: Tensor, kwargs: dict[str, object], least_axes: int) -> bool:
 
 
 def _fits(tensor: Tensor, least_axes: int) -> bool:
-    return tensor.dim() >= least_axes and (tensor.is_floating_point() or tensor.is_complex())
-
-
-def relative(path: str) -> str:
-    """The name that a path has in the scope that is open, for ``get_buffer`` in a custom getter.
-
-    Raises:
-        ArgumentValueError: it lies elsewhere, since another getter renamed it.
-    """
-    prefix = get_variable_scope()._prefix
-    if not path.startswith(prefix):
-        mend = f"The scope that is open is '{prefix[:-1]}': a getter around this one must not rename variables."
-        raise ArgumentValueError.of("name", path, mend)
-    return path[len(prefix) :]
+    floating = tensor.is_floating_point() or tensor.is_complex()
+    return floating and tensor.dim() >= least_axes and tensor.numel() > 0

@@ -30,9 +30,9 @@ def tie(store: VariableStore, path: str, to: str) -> None:
 def _parameter(store: VariableStore, argument: str, path: object) -> Tensor:
     if not isinstance(path, str):
         raise ArgumentTypeError.of(argument, path, "Give the path of a variable.")
-    spec, tensor = store.specs.get(path), store.find(path)
-    if spec is None or tensor is None:
-        raise VariableNotFoundError.of_built(path, store.owner, paths.nearest(path, store.specs))
+    if path not in store.specs:
+        raise VariableNotFoundError.of_own(path, store.owner, paths.nearest(path, store.specs))
+    tensor = store._parameters.get(path, store._buffers.get(path))
     if is_computed(store, path) or not isinstance(tensor, nn.Parameter):
         what = "computed from others (parametrized or pruned)" if is_computed(store, path) else "a buffer"
         raise ArgumentValueError.of(argument, path, f"It is {what}. Tie parameters.")

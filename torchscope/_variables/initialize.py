@@ -50,6 +50,23 @@ _DRAW_NOTHING: set[object] = {init.zeros_, init.ones_, init.constant_, init.eye_
 _DRAW_NOTHING |= {zeros_initializer, ones_initializer, constant_initializer, identity_initializer}
 
 
+class FromVariables:
+    """An initializer that fills a variable from others of the same module, which it knows by their paths.
+
+    A declaration that kept the others themselves would have old ones, once they were copied, loaded or moved.
+    """
+
+    def __init__(self, function: Callable[..., object], *paths: str) -> None:
+        self.function, self.paths = function, paths
+
+    def __call__(self, tensor: Tensor) -> None:
+        raise TypeError("It fills from variables of a module, which has to be at hand.")
+
+    def in_a_module(self, find: Callable[[str], Tensor | None]) -> Callable[[Tensor], object]:
+        """The function, with the variables as they are now."""
+        return functools.partial(self.function, *map(find, self.paths))
+
+
 class plain_mode:
     """Switch ``inference_mode``, autograd and autocast off in the block: what is made there can be trained later.
 

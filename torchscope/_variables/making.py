@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..errors import VariableDtypeError
 from .conversion import converts, too_large
-from .initialize import as_declared, fill, gives_value, plain_mode, value_of
+from .initialize import FromVariables, as_declared, fill, gives_value, plain_mode, value_of
 from .made_at import caller
 from .module_tree import ModuleTreeDict
 from .request import Request
@@ -40,7 +40,8 @@ def make(store: ModuleTreeDict, request: Request) -> tuple[VariableSpec, Tensor]
         if type(tensor) is not Tensor:
             refuse(path, store.owner, f"tensors of type {type(tensor).__name__}")
         if value is None:
-            fill(tensor, path, initializer, store.seed, store.layout)
+            first = initializer.in_a_module(store.find) if isinstance(initializer, FromVariables) else initializer
+            fill(tensor, path, first, store.seed, store.layout)
         else:
             tensor.copy_(value)
         if spec.kind == "parameter":

@@ -7,7 +7,7 @@ from torch.nn.parameter import is_lazy
 
 from ..errors import InitializerError
 from .identity import refuse_computed
-from .initialize import fill, plain_mode, stream_of, value_of
+from .initialize import FromVariables, fill, plain_mode, stream_of, value_of
 from .module_tree import tensors_of
 from .store import VariableStore
 
@@ -33,7 +33,9 @@ def reset(store: VariableStore) -> None:
             if spec.from_value:
                 variable.copy_(value_of(spec.path, spec.initializer, spec.dtype, store.seed))
             else:
-                fill(variable.detach(), spec.path, spec.initializer, store.seed, store.layout)
+                first = spec.initializer
+                first = first.in_a_module(store.find) if isinstance(first, FromVariables) else first
+                fill(variable.detach(), spec.path, first, store.seed, store.layout)
         for path in list(store.module_made_at):
             module = store._modules.get(path)
             if module is not None:  # another thread may have taken it back meanwhile

@@ -84,8 +84,10 @@ def _of_store(store: VariableStore, path: str, key: str) -> Iterator[NamedTensor
         elif isinstance(computed, nn.ModuleDict) and spec.path in computed:
             inside = f"{key}{_COMPUTED}.{spec.path}."
             yield from all_tensors(computed[spec.path], f"{path}{spec.path}.", inside)
-    for name, rest in held.items():  # what torch's pruning computes a variable from
-        yield NamedTensor(path + name, key + name, rest.tensor, rest.saved)
+    for name, rest in held.items():  # what torch's pruning computes a variable from: w_orig and w_mask
+        whole, _, part = name.rpartition("_")
+        below = f"{whole}.{part}" if whole in store.specs else name
+        yield NamedTensor(path + below, key + name, rest.tensor, rest.saved)
     for name in list(store.module_made_at):
         layer = store._modules.get(name)
         if layer is not None:  # another thread may have taken it back meanwhile
