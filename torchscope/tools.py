@@ -12,7 +12,6 @@ from ._tools.lora import lora as lora
 from ._tools.norms import spectral_norm as spectral_norm
 from ._tools.norms import weight_norm as weight_norm
 from ._tools.outline import Node as Node
-from ._tools.param_groups import ParamGroup as ParamGroup
 from ._tools.selection import Selection as Selection
 from ._tools.summary import Summary as Summary
 from ._tools.summary import Training as Training
@@ -20,7 +19,6 @@ from ._tools.summary import Training as Training
 __all__ = [
     "Captured",
     "Node",
-    "ParamGroup",
     "Selection",
     "Summary",
     "Training",

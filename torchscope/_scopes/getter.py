@@ -104,10 +104,10 @@ def _shape_beside(path: str, shape: Shape, initializer: Initializer) -> tuple[in
     return as_shape(path, shape)
 
 
-def _arguments(kind: Kind, scope: VariableScope, options: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(kind: Kind, scope: VariableScope, options: Mapping[str, object]) -> dict[str, object]:
     """What a getter is called with beside the name, shape, dtype and initializer, filled in from the scope."""
     settings = scope._settings
-    arguments: dict[str, Any] = {
+    arguments: dict[str, object] = {
         "device": _option(options, "device", settings),
         "reuse": scope._settings.reuse,
         "collections": options.get("collections"),

@@ -271,7 +271,7 @@ class ClosedScope(VariableScope):
         self._parent = None
 
 
-def _closed_scope(name: str, reuse: Reuse, settings: dict[str, Any]) -> VariableScope:
+def _closed_scope(name: str, reuse: Reuse, settings: dict[str, object]) -> VariableScope:
     return ClosedScope(name, Settings().replace(**settings).sharing(reuse), paths.prefix_of(name))
 
 

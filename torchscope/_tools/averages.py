@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -82,8 +82,8 @@ class ema:
     def __getstate__(self) -> dict[str, object]:
         return {"decay": self.decay, "name": self.name}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state, _applied_in=WeakKeyDictionary())
 
     def apply(self, model: nn.Module, pattern: Selects) -> None:
         """Keep averages of variables of a built module, from what they are now; those that have one keep that.

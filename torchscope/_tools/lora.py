@@ -192,6 +192,8 @@ class NoUpdate:
 
 def _updates(model: nn.Module) -> Iterator[tuple[str, Tensor, Tensor, Tensor, float]]:
     """The path of each weight that has an update, the weight, ``a`` and ``b``, and what ``alpha`` it was made with."""
+    if not isinstance(model, nn.Module):
+        raise ArgumentTypeError.of("model", model, "Give the module that has the updates.")
     named = {each.path: each for each in all_tensors(model)}
     for path, a in named.items():
         whole, _, part = path.rpartition(f"/{A}" if path.endswith(f"/{A}") else f".{A}")
@@ -208,10 +210,6 @@ def _updates(model: nn.Module) -> Iterator[tuple[str, Tensor, Tensor, Tensor, fl
 
 
 def _refuse_none(model: nn.Module, found: list[tuple[str, Tensor, Tensor, Tensor, float]]) -> None:
-    if not isinstance(model, nn.Module):
-        raise ArgumentTypeError.of("model", model, "Give the module that has the updates.")
     if not found:
-        mend = (
-            "It has no low-rank update: open a scope with custom_getter=lora(...), or use lora(...).apply(model, ...)."
-        )
+        mend = "It has no low-rank update: open a scope with custom_getter=lora(...), or apply one to the model."
         raise ArgumentValueError.of("model", type(model).__name__, mend)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import cast
 
 import torch
@@ -58,6 +59,7 @@ class weight_norm:
         if not is_for(v, kwargs, 2):
             return v
         shape = [n if axis == self.dim else 1 for axis, n in enumerate(v.shape)]
+        _refuse_parts(name)
         if self.dim is not None and self.dim >= v.dim():
             raise ArgumentValueError.of("dim", self.dim, f"'{name}' has {v.dim()} axes, counted from 0.")
         first = FromVariables(functools.partial(_fill_norm, self.dim), name)
@@ -111,6 +113,7 @@ class spectral_norm:
         if not is_for(weight, kwargs, 2):
             return weight
         matrix, call = weight.flatten(1), innermost("spectral_norm()")._call
+        _refuse_parts(name)
         moves = call.root.training and not call.has_got(
             f"{name}/u"
         )  # a second use in a call has the weights of the first
@@ -119,7 +122,8 @@ class spectral_norm:
         first_v = FromVariables(functools.partial(_fill_right, self.eps), name, f"{name}/u")
         u = buffer_beside(weight, f"{name}/u", [matrix.shape[0]], first_u, reuse)
         v = buffer_beside(weight, f"{name}/v", [matrix.shape[1]], first_v, reuse)
-        with torch.autocast(weight.device.type, enabled=False):
+        kind = weight.device.type
+        with nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False):  # vectors are not rounded
             return weight / self._norm_of(matrix, u, v, moves=moves)
 
     def _norm_of(self, matrix: Tensor, u: Tensor, v: Tensor, *, moves: bool) -> Tensor:
@@ -148,6 +152,13 @@ class spectral_norm:
 def _as_its(kwargs: dict[str, object]) -> dict[str, object]:
     """What a variable beside another takes over from it."""
     return {name: kwargs.get(name) for name in ("dtype", "device", "reuse", "trainable")}
+
+
+def _refuse_parts(name: str) -> None:
+    """Refuse a variable that a partitioner has cut, which what lies beside it cannot be made from."""
+    if innermost("A custom getter")._call.store.find(name) is None:
+        mend = f"'{name}' is made in parts: give get_variable no partitioner, or its scope no norm."
+        raise ArgumentValueError.of("partitioner", name, mend)
 
 
 def _norm(v: Tensor, dim: int | None) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import Any
 
 from torch import nn
 
@@ -15,11 +15,7 @@ from ..errors import ArgumentTypeError, ArgumentValueError
 Rules = Mapping[str | VariableScope | tuple[str | VariableScope, ...], Mapping[str, object]]
 
 
-class ParamGroup(TypedDict):
-    """One group as torch's optimizers take it; the options of its rule stand beside these."""
-
-    name: str
-    params: list[tuple[str, nn.Parameter]]
+ParamGroup = dict[str, Any]  # as an optimizer takes it: params, name, and options of the optimizer
 
 
 def param_groups(root: nn.Module, owner: str, rules: Rules) -> list[ParamGroup]:
@@ -44,7 +40,7 @@ def param_groups(root: nn.Module, owner: str, rules: Rules) -> list[ParamGroup]:
         if not mine:
             _refuse_empty(name, chosen, taken, owner)
         taken.update(dict.fromkeys(mine, name))
-        groups.append(ParamGroup(name=name, params=[(keys[p], p) for p in mine], **options))  # type: ignore[typeddict-item]
+        groups.append({"name": name, "params": [(keys[p], p) for p in mine], **options})
     rest = [paths[0] for parameter, paths in paths_of.items() if parameter.requires_grad and parameter not in taken]
     if rest:
         names = ", ".join(f"'{path}'" for path in rest[:3]) + (", ..." if len(rest) > 3 else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ def on_meta(root: nn.Module) -> Iterator[None]:
             # What is to be put back is noted before it is changed: an interrupt leaves nothing half done.
             for kept in (module._parameters, module._buffers, module._modules):
                 if not isinstance(kept, UnbuiltParameters):
-                    at_the_end.callback(_restore, kept, dict(kept))
+                    at_the_end.callback(_restore, cast("dict[str, object]", kept), dict(kept))
             if not isinstance(module, VariableStore):
                 at_the_end.callback(
                     _restore, module.__dict__, dict(module.__dict__)
@@ -52,7 +52,7 @@ def on_meta(root: nn.Module) -> Iterator[None]:
         yield
 
 
-def _restore(held: dict[str, Any], before: dict[str, Any]) -> None:
+def _restore(held: dict[str, T], before: dict[str, T]) -> None:
     if held.keys() != before.keys() or any(held[name] is not before[name] for name in before):
         held.clear()
         held.update(before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -154,7 +154,7 @@ class Summary:
             )
         return lines
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """The whole tree as plain data, whatever ``depth`` is; sizes in elements and bytes, shapes as lists."""
         tree = _as_dict(self.tree)
         if self.training is not None:

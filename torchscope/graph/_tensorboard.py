@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from .._extra import need
@@ -48,5 +49,5 @@ def graph_def(nodes: Mapping[str, Node]) -> Any:
     return made
 
 
-def _need(module: str) -> Any:
+def _need(module: str) -> ModuleType:
     return need(module, "tensorboard", "Writing a graph for TensorBoard")
