@@ -33,23 +33,25 @@ def on_meta(root: nn.Module) -> Iterator[None]:
             if isinstance(module, VariableStore) and not (module.specs or module.module_made_at):
                 continue
             # What is to be put back is noted before it is changed: an interrupt leaves nothing half done.
-            for kept in (module._parameters, module._buffers, module._modules):
+            for kept in (module._parameters, module._buffers, module._modules, *_attributes(module)):
                 if not isinstance(kept, UnbuiltParameters):
-                    at_the_end.callback(_restore, cast("dict[str, object]", kept), dict(kept))
-            if not isinstance(module, VariableStore):
-                at_the_end.callback(
-                    _restore, module.__dict__, dict(module.__dict__)
-                )  # first: what the code keeps there
-            for held in (module._parameters, module._buffers):
-                if not isinstance(held, UnbuiltParameters):
-                    for name, tensor in held.items():
+                    entries = cast("dict[str, object]", kept)
+                    at_the_end.callback(_restore, entries, dict(entries))
+            for tensors in (module._parameters, module._buffers):
+                if not isinstance(tensors, UnbuiltParameters):
+                    for name, tensor in tensors.items():
                         if tensor is not None and not is_lazy(tensor):
-                            held[name] = blank.setdefault(id(tensor), _blank(tensor))  # type: ignore[assignment]
+                            tensors[name] = blank.setdefault(id(tensor), _blank(tensor))  # type: ignore[assignment]
             for name, child in list(module._modules.items()):
                 if isinstance(child, VariableStore) and not (child.specs or child.module_made_at):
                     module._modules[name] = _empty(child)
         at_the_end.enter_context(torch.device("meta"))
         yield
+
+
+def _attributes(module: nn.Module) -> list[dict[str, object]]:
+    """Where code keeps things in a module; a store has nothing of the kind."""
+    return [] if isinstance(module, VariableStore) else [module.__dict__]
 
 
 def _restore(held: dict[str, T], before: dict[str, T]) -> None:
