@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 SUITES = {
     "core": """
     torchscope tests/names tests/variables tests/scopes tests/modules tests/checkpoint tests/graph tests/cli
-    tests/port/test_rewriting.py
+    tests/port/test_rewriting.py tests/tools
     tests/test_errors.py tests/test_initializers.py tests/test_torch.py tests/oracle/test_regressions.py
     """.split(),
     "matrix": ["tests/models/test_matrix.py"],

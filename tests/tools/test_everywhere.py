@@ -14,6 +14,7 @@ from torch.distributed.tensor import DTensor
 
 from tests.models.pairs import CHECKPOINTED, DEEP, PAIRS, SHALLOWER, Pair
 from tests.models.test_matrix import gradients, loss_of, outputs
+from tests.releases import limits
 from torchscope import ScopedModule, layers, variable_scope
 from torchscope.tools import capture, ema, lora, weight_norm
 
@@ -103,7 +104,8 @@ def test_what_is_applied_changes_nothing_at_first_and_trains(pair: Pair, make: A
     loss_of(model, x).backward()
     optimizer.step()
     assert any(p.grad is not None and bool(p.grad.any()) for p in trained)
-    if pair is not CHECKPOINTED and isinstance(getter, lora):
+    without_exit_stack = pair is SHALLOWER and limits.VERSION < (2, 11)  # Dynamo traces no contextlib.ExitStack there
+    if pair is not CHECKPOINTED and isinstance(getter, lora) and not without_exit_stack:
         torch._dynamo.reset()
         model.eval()
         compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
