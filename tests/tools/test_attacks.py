@@ -134,6 +134,34 @@ def test_averages_are_not_applied_by_two_threads_at_once() -> None:
         pass
 
 
+def test_an_interrupt_while_values_come_back_keeps_none_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ScopedModule(lambda x: x * get_variable("v", [1]) * get_variable("w", [1]), seed=0).build(torch.ones(1))
+    average, copies = ema(0.5), []
+    average.apply(model, "**")
+    with torch.no_grad():
+        model.variables["v"].fill_(1.0), model.variables["w"].fill_(2.0)
+    copy = Tensor.copy_
+
+    def interrupted(self: Tensor, value: Tensor) -> Tensor:
+        copies.append(value)
+        if len(copies) == 3:  # the first that comes back
+            raise KeyboardInterrupt
+        return copy(self, value)
+
+    monkeypatch.setattr(Tensor, "copy_", interrupted)
+    with pytest.raises(KeyboardInterrupt), average.applied(model):
+        pass
+    monkeypatch.undo()
+    assert [model.variables[name].item() for name in "vw"] == [1.0, 2.0]
+
+
+def test_a_number_of_updates_is_none_or_more() -> None:
+    model, average = ScopedModule(kernel).build(X), ema(0.5)
+    average.apply(model, "**")
+    with pytest.raises(ArgumentValueError, match="Give how many updates there were"):
+        average.update(model, num_updates=-1)
+
+
 def test_an_average_whose_variable_is_computed_now_is_told() -> None:
     model, average = ScopedModule(kernel).build(X), ema(0.5)
     average.apply(model, "**")

@@ -160,17 +160,19 @@ class ema:
                     variable.copy_(average)
             yield
         finally:
-            for again in (True, False):  # an interrupt must not keep a variable from getting its value back
+            interrupted: BaseException | None = None
+            for _ in range(2):  # an interrupt must not keep a variable from getting its value back
                 try:
                     with torch.no_grad():
-                        for (_, variable), value in zip(chosen, before, strict=True):
-                            variable.copy_(value)
+                        for pair, value in zip(chosen, before, strict=True):
+                            pair[1].copy_(value)
                     break
-                except BaseException:
-                    if not again:
-                        raise
+                except BaseException as error:
+                    interrupted = interrupted or error
             if outermost:
                 self._applied_in.pop(model, None)
+            if interrupted is not None:
+                raise interrupted
 
     def _pairs(self, model: nn.Module) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
         """The path of each variable that has an average, the average, and the variable, each once."""
