@@ -39,6 +39,14 @@ def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
         yield chosen
 
 
+@pytest.fixture(autouse=True)
+def compiled_anew() -> None:
+    """Let no test count compilations of others: torch compiles one piece of code so many times and no more."""
+    dynamo = sys.modules.get("torch._dynamo")
+    if dynamo is not None:
+        dynamo.reset()
+
+
 @pytest.fixture
 def cuda() -> torch.device:
     """A real CUDA device, or a skip that says there is none."""

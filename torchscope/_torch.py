@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, cast
 import torch
 from torch import Tensor
 
+# The base of modes that see each operator. The public FlopCounterMode is one, and tells no scope what it counts.
+from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
+
 if TYPE_CHECKING:
     from torch._dynamo.output_graph import SubgraphTracer
 
@@ -193,3 +196,8 @@ def tree_map(function: Callable[[object], object], tree: R) -> R:
 
     result: R = _pytree.tree_map(function, tree)
     return result
+
+
+def attention_on_a_cpu() -> object:
+    """The operator of attention that torch's table of operations and their costs lacks; without it, it costs nothing."""
+    return getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)

@@ -11,19 +11,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from .._scopes.call import Call
 from .._scopes.name_scope import tensors_in
 from .._scopes.scope import VariableScope
 from .._scopes.stack import innermost_call, thread
+from .._torch import TorchDispatchMode, attention_on_a_cpu
 from .._variables.initialize import creating
 from .._variables.store import VariableStore
 from .._variables.tensors import all_modules
 
 if TYPE_CHECKING:
-    from torch._ops import OpOverload
+    from typing import Protocol
+
+    class Operator(Protocol):
+        """What is used of an operator of torch."""
+
+        overloadpacket: object
+
+        def decompose(self, *args: object, **kwargs: object) -> object: ...
+
+        def __call__(self, *args: object, **kwargs: object) -> object: ...
+
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -182,14 +192,13 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         from torch.utils.flop_counter import flop_registry
 
-        on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # which torch's table lacks
-        self._formulas = {on_cpu: _attention, **flop_registry}
+        self._formulas = {attention_on_a_cpu(): _attention, **flop_registry}
         self._found, self._place = found, place
         self._device: object = torch.ops.prim.device.default  # a question, and no operation
 
     def __torch_dispatch__(
         self,
-        func: OpOverload[..., object],
+        func: Operator,
         types: object,
         args: tuple[object, ...] = (),
         kwargs: dict[str, object] | None = None,
