@@ -199,5 +199,5 @@ def tree_map(function: Callable[[object], object], tree: R) -> R:
 
 
 def attention_on_a_cpu() -> object:
-    """The operator of attention that torch's table of operations and their costs lacks; without it, it costs nothing."""
+    """The operator of attention that torch's table of operations and costs lacks; without it, it costs nothing."""
     return getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
