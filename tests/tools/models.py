@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -54,3 +58,17 @@ OWN = ["tower/first/kernel", "tower/first/bias", "tail/steps", "tail/fixed", "ta
 GRU = [f"tail/gru.{kind}_{of}_l0" for kind in ("weight", "bias") for of in ("ih", "hh")]
 OTHERS = ["encoder.inner/kernel", "encoder.inner/bias", "head.weight", "head.bias"]
 PATHS = [*OWN, *GRU, *OTHERS]
+
+
+def in_a_process_group(folder: Path, run: Callable[[], None]) -> None:
+    """Run a function in a process group of this process.
+
+    What it made is gone before the group is: the end of gloo's threads, in a model's, can wait for Python for ever.
+    """
+    store = torch.distributed.FileStore(str(folder / "store"), 1)  # type: ignore[attr-defined]
+    torch.distributed.init_process_group("gloo", rank=0, world_size=1, store=store)
+    try:
+        run()
+    finally:
+        gc.collect()
+        torch.distributed.destroy_process_group()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.parallel import DistributedDataParallel
 
-from tests.tools.models import everything
+from tests.tools.models import everything, in_a_process_group
 from torchscope import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -325,13 +326,11 @@ def test_modules_in_compiled_code_are_not_captured_and_the_block_says_so() -> No
     assert got["linear"].shape == (2, 4)
 
 
-def test_layers_are_captured_under_ddp(tmp_path: Any) -> None:
-    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)  # type: ignore[attr-defined]
-    torch.distributed.init_process_group("gloo", rank=0, world_size=1, store=store)
-    try:
+def test_layers_are_captured_under_ddp(tmp_path: Path) -> None:
+    def run() -> None:
         model = DistributedDataParallel(ScopedModule(two_layers).build(X))
         with capture("encoder/dense") as got:
             model(X).sum().backward()
         assert got["encoder/dense"].shape == (2, 4)
-    finally:
-        torch.distributed.destroy_process_group()
+
+    in_a_process_group(tmp_path, run)

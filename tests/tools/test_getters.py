@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parametrizations
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tests.tools.models import everything
+from tests.tools.models import everything, in_a_process_group
 from torchscope import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -231,15 +231,13 @@ def test_a_pattern_that_selects_nothing_or_nothing_of_use_is_refused(name: str) 
 
 @each
 def test_it_trains_under_ddp(name: str, tmp_path: Path) -> None:
-    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)  # type: ignore[attr-defined]
-    torch.distributed.init_process_group("gloo", rank=0, world_size=1, store=store)
-    try:
+    def run() -> None:
         model, plain = by_getter(GETTERS[name]()), by_getter(GETTERS[name]())
         wrapped = DistributedDataParallel(model)
         for _ in range(2):
             torch.testing.assert_close(step(wrapped), step(plain))
-    finally:
-        torch.distributed.destroy_process_group()
+
+    in_a_process_group(tmp_path, run)
 
 
 def test_two_getters_are_one_inside_the_other() -> None:
