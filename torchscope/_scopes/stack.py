@@ -91,11 +91,16 @@ def _attend(stack: _Stack, call: Call) -> None:
     if stack.outside is not None:
         raise ScopeNestingError.of_outside(call.store.owner, stack.outside.name)
     if not is_dynamo_compiling():
-        outermost = call
-        while outermost.outer is not None:
-            outermost = outermost.outer
+        root = outermost(call).root
         for watcher in stack.watchers:
-            watcher.begins(outermost.root)
+            watcher.begins(root)
+
+
+def outermost(call: Call) -> Call:
+    """The call that this one is in, and that is in no other."""
+    while call.outer is not None:
+        call = call.outer
+    return call
 
 
 def _let_run(call: Call | None) -> None:

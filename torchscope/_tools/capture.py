@@ -17,7 +17,7 @@ from .._names.patterns import Patterns, refuse_nothing, selector
 from .._scopes.call import Call
 from .._scopes.name_scope import name_ops
 from .._scopes.scope import Selects, as_patterns
-from .._scopes.stack import innermost_call, thread
+from .._scopes.stack import innermost_call, outermost, thread
 from .._torch import in_backward
 from .._variables.tensors import all_modules
 from ..errors import ArgumentTypeError, ArgumentValueError, ScopeNestingError
@@ -148,7 +148,7 @@ class capture:
         stack = thread.stack
         stack.watch((*stack.watchers, recorder))
         if stack.call is not None:  # it is opened in a call
-            recorder.begins(_outermost(stack.call).root)
+            recorder.begins(outermost(stack.call).root)
         return found
 
     def __exit__(
@@ -180,20 +180,16 @@ def report(path: str, value: object) -> None:
     if not is_compiling() and in_backward():
         return
     call = innermost_call()
-    prefix = "" if call is None or call.outer is None else _prefix_of(call)
+    prefix = "" if call is None else _prefix_of(call)
     for each in thread.stack.watchers:
         each.record(prefix + path, value)
 
 
-def _outermost(call: Call) -> Call:
-    while call.outer is not None:
-        call = call.outer
-    return call
-
-
 def _prefix_of(call: Call) -> str:
     """What stands before the paths of a call inside others: the path of its module in the outermost one, and a dot."""
-    modules = all_modules(_outermost(call).root)
+    if call.outer is None:
+        return ""
+    modules = all_modules(outermost(call).root)
     return next((f"{path}." for path, module in modules if module is call.root and path), "")
 
 
@@ -210,6 +206,5 @@ class _Operations(name_ops):
         name = super()._ran(function, args, kwargs, made, named=named)
         call = innermost_call()
         if name is not None and call is not None:
-            prefix = "" if call.outer is None else _prefix_of(call)
-            self._recorder.record(prefix + name, made[0] if len(made) == 1 else tuple(made))
+            self._recorder.record(_prefix_of(call) + name, made[0] if len(made) == 1 else tuple(made))
         return name

@@ -35,9 +35,8 @@ class Selection(Mapping[str, Tensor]):
     ['head/kernel', 'head/bias']
     """
 
-    def __init__(self, chosen: Mapping[str, NamedTensor], owner: str) -> None:
+    def __init__(self, chosen: Mapping[str, NamedTensor]) -> None:
         self._chosen = dict(chosen)
-        self._owner = owner
 
     def __getitem__(self, path: str) -> Tensor:
         return self._chosen[path].tensor
@@ -124,7 +123,7 @@ def select(
         names = ", ".join(f"'{path}'" for path in list(by_pattern)[:3]) + (", ..." if len(by_pattern) > 3 else "")
         problem = f"It selects {names or 'no variable'} of {owner}, and {said or 'nothing'} leaves none of them."
         raise ArgumentValueError.of("pattern", pattern, f"{problem} Where that is fine, give allow_empty=True.")
-    return Selection(chosen, owner)
+    return Selection(chosen)
 
 
 def _check(kind: object, trainable: object, where: object) -> None:
