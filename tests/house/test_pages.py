@@ -16,7 +16,7 @@ import pytest
 
 from tests.house.pages import PAGES, blocks, program
 
-NEEDS = {"trainers": ("lightning", "transformers", "accelerate")}  # beside the extra ``test``
+NEEDS = {"trainers": ("lightning", "transformers", "accelerate", "peft")}  # beside the extra ``test``
 WITH_BLOCKS = [page for page in PAGES if blocks(page)]
 
 

@@ -38,15 +38,21 @@ BEYOND = {
 }
 
 
+# Run in float64, the ported model is 1.13e-5 from what TensorFlow recorded in float32 of the longest chain: the record
+# is rounded by that much, and float32 on another processor is up to 2.0e-5 from it.
+ROUNDED = {"translation": 3e-5}
+
+
 @pytest.mark.parametrize("name", [pytest.param(name, marks=BEYOND.get(name, ())) for name in MODELS])
 def test_a_model_passes_the_check(name: str) -> None:
-    """The weights load, values are TensorFlow's to 1e-5, and the model compiles as one graph."""
+    """The weights load, values are TensorFlow's to 1e-5 (where its are), and the model compiles as one graph."""
     (ported,), checked = port_files(
         [SOURCES / f"{name}.py"],
         call=MODELS[name].call,
         checkpoint=DATA / name / "model.ckpt",
         io=DATA / name / "io.npz",
         backend="aot_eager",
+        tolerance=ROUNDED.get(name, 1e-5),
     )
     left = [each.symbol for each in ported.left if "summary" not in each.symbol]
     assert left == LEFT.get(name, [])
