@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
 
 if TYPE_CHECKING:
     from torch._dynamo.output_graph import SubgraphTracer
+    from torch.distributed.distributed_c10d import Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -196,6 +197,30 @@ def tree_map(function: Callable[[object], object], tree: R) -> R:
 
     result: R = _pytree.tree_map(function, tree)
     return result
+
+
+def shared_notes() -> Store | None:
+    """The store by which the processes of the default group found each other: what one writes, the others can read.
+
+    Without it, processes that start from other numbers are not found out. ``None`` where there are no others.
+    """
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return None
+    find = getattr(torch.distributed.distributed_c10d, "_get_default_store", None)
+    alone = torch.distributed.get_world_size() == 1
+    return None if alone or find is None else cast("Store", find())
+
+
+@runs_at_trace_time
+def mix_with_plain() -> None:
+    """Let operations of this thread take plain tensors beside ``DTensor``s, as replicated ones.
+
+    The public ``implicit_replication`` is a context that compiled code cannot have and that a backward pass is outside
+    of.
+    """
+    from torch.distributed.tensor import DTensor
+
+    DTensor._op_dispatcher._allow_implicit_replication = True
 
 
 def attention_on_a_cpu() -> object:

@@ -35,17 +35,18 @@ FLOORS = {
     "": "_torch errors _extra _table initializers",
     "_names": "paths patterns events default_names op_names",
     "_variables": """
-    tracing conversion reuse made_at spec path_tree initialize request parameter_dict module_tree making store identity
-    resetting collections partition tensors
+    tracing conversion reuse made_at spec sharding path_tree initialize request parameter_dict module_tree making store
+    identity resetting collections partition tensors
     """,
     "_scopes": """
-    arguments settings history call stack naming getter scope variable_scope get_variable name_scope
+    arguments settings history call stack naming getter scope units variable_scope get_variable name_scope
     """,
     "_tools": """
     selection param_groups tying survey outline folding summary plan capture layer targets lora norms averages
     """,
     "_modules": """
-    unkept building entry snapshot toolbox scoped_module submodule template recompute control_flow compile_once
+    unkept same_start building entry snapshot toolbox scoped_module submodule template recompute control_flow
+    compile_once
     """,
     # What stands on the floors.
     "tf1": """
@@ -58,6 +59,7 @@ FLOORS = {
     contrib.rnn contrib.slim contrib.__init__
     _convert _arrays _asserts _math _random _blocks _control_flow image losses __init__
     """,
+    "distributed": "_placements _rules _start _attention _calls _sharding _shard _units __init__",
     "graph": "_node _dot _tensorboard _graph _record __init__",
     "checkpoint": """
     _bytes _crc _leveldb _proto _entry _mapping _zip _bundle _others _open _roles _gates _layout _recurrent _report

@@ -10,7 +10,7 @@ import pytest
 
 from torchscope import get_buffer, get_variable, variable_scope
 
-OF_A_VARIABLE = "regularizer trainable collections device partitioner custom_getter constraint"
+OF_A_VARIABLE = "regularizer trainable collections device partitioner custom_getter constraint axes"
 OF_A_SCOPE = "initializer regularizer custom_getter reuse dtype device partitioner constraint auxiliary_name_scope"
 KEYWORDS: dict[Callable[..., Any], str] = {
     get_variable: OF_A_VARIABLE,

@@ -14,10 +14,11 @@ from .._scopes.call import Building, Call, Watching
 from .._variables.initialize import back_to, modes
 from .._variables.module_tree import held_by
 from .._variables.path_tree import OUTSIDE
+from .._variables.sharding import is_sharded
 from .._variables.store import Undo, VariableStore
-from .._variables.tensors import is_sharded
 from .._variables.tracing import tracer
 from ..errors import VariableNotFoundError
+from .same_start import refuse_apart
 from .unkept import Watch
 
 _NO_PARAMETERS: dict[str, Tensor | None] = {}
@@ -76,6 +77,10 @@ def finish(call: Call) -> None:
             outer.order.update(order)
         else:
             _own_what_was_got(call)
+            if building.sets_built and store.sharding is not None:
+                store.sharding.check(call.root)
+            elif building.sets_built:
+                refuse_apart(store)
             if building.sets_built and not store.built:
                 building.undo.append(Undo(store, None, functools.partial(store.put_in_order, store.existing())))
                 store.put_in_order(order)

@@ -66,7 +66,8 @@ def run(
         base = open_base(call)
         if store._forward_pre_hooks:
             store.run_pre_hooks()
-        result = function(root, *args, **kwargs)
+        sharding = store.sharding
+        result = function(root, *args, **kwargs) if sharding is None else sharding.run(function, root, args, kwargs)
         # Most calls leave nothing open, created or collected.
         is_innermost = thread.stack.call is call
         if not is_innermost or call.scope is not base or call.building is not None or call.collected is not None:

@@ -205,7 +205,7 @@ class ScopedModule(Toolbox):
         """Fill every variable of this module anew, in place, as it was declared; other modules inside are left alone.
 
         With a ``seed`` the numbers are those of the first time. Use it after ``to_empty``. A layer of ``get_module``
-        gets the numbers of one that its factory makes anew, or, if it is lazy or sharded, what its own
+        gets the numbers of one that its factory makes anew, or, if it is lazy, what its own
         ``reset_parameters`` gives.
 
         >>> from torchscope import ScopedModule, get_variable

@@ -106,6 +106,8 @@ def _maker(scope: VariableScope, factory: Callable[..., nn.Module], args: Args, 
 def _create(scope: VariableScope, path: str, make: _Maker) -> nn.Module:
     call, store = scope._call, scope._call.store
     device = scope._settings.device if scope._settings.device is not None else store.device
+    if store.sharding is not None:
+        store.share_seed(store.sharding)
     module = make(path, store.seed, device)
     if not store.training:
         module.eval()
@@ -113,6 +115,8 @@ def _create(scope: VariableScope, path: str, make: _Maker) -> nn.Module:
         is_saved = bool(module.state_dict())
     if is_saved:  # then it may have to be in the state_dict that the root is made from
         store.is_new(call, path, False, got=False, exists=False, made_at=None, saved=True)
+    if store.sharding is not None:
+        store.sharding.place_module(path, module)
     store.note_created(call, path, {f"{path}.{name}": tensor for name, tensor in tensors_of(module)})
     store.makers[path] = make
     store.put_module(path, module, caller())

@@ -15,6 +15,7 @@ from .._scopes.arguments import Getter, checked, refuse_late
 from .._scopes.call import TemplateState
 from .._scopes.scope import VariableScope
 from .._scopes.stack import innermost, thread
+from .._scopes.units import as_unit
 from .._scopes.variable_scope import variable_scope
 from .._tools.capture import report
 from .._variables.made_at import caller
@@ -160,7 +161,7 @@ class Template(Generic[P, R]):
             state = state._replace(scope=state.scope or opened)
             self._remember(state._replace(called=True))  # already now: a template that calls itself shares
             try:
-                result = self._run(state, *args, **kwargs)
+                result = as_unit(opened, functools.partial(self._run, state))(*args, **kwargs)
             except Exception as error:
                 self._remember(state)
                 error.add_note(f"in template '{self._name}', made at {self._made_at}")

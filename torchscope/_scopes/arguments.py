@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypedDict, TypeVar
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .._variables.request import DeviceLike, Partitioner
 from .._variables.reuse import AUTO_REUSE, Reuse
+from .._variables.sharding import Sharding
 from .._variables.spec import Constraint, Initializer, Regularizer
 from ..errors import ArgumentTypeError, ArgumentValueError
 
@@ -29,6 +30,7 @@ class VariableOptions(TypedDict, total=False):
     partitioner: Partitioner | None
     custom_getter: Getter | None
     constraint: Constraint | None
+    axes: Sequence[str | None] | None
 
 
 class BufferOptions(TypedDict, total=False):
@@ -118,6 +120,12 @@ def checked(name: str, value: Any) -> Any:
     """A setting or option of this name, or an error that says what it must be."""
     if value is None:
         return None
+    if name == "partitioner" and isinstance(value, Sharding):
+        return value
+    if name == "axes":
+        if isinstance(value, str) or not all(isinstance(each, str | None) for each in value):
+            raise ArgumentTypeError.of(name, value, 'Give a name or None for each axis, such as ("embed", "mlp").')
+        return tuple(value)
     if name in ("regularizer", "partitioner", "custom_getter", "constraint") and not callable(value):
         raise ArgumentTypeError.of(name, value, "Give a function, or None.")
     if name == "dtype" and not isinstance(value, torch.dtype):

@@ -62,6 +62,8 @@ def get_variable(
             scope's; scalars are never cut.
         custom_getter: used for this variable instead of the scope's.
         constraint: a function of the variable that returns its projection; see ``ScopedModule.apply_constraints``.
+        axes: a name or ``None`` for each axis, ``("embed", "mlp")``, for :func:`torchscope.distributed.shard` to say by
+            one table how all variables are laid out over processes.
 
     Returns:
         The ``nn.Parameter``; with a partitioner, the parts joined; with a custom getter, whatever that returns.

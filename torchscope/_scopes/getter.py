@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -116,6 +116,8 @@ def _arguments(kind: Kind, scope: VariableScope, options: Mapping[str, object]) 
         return {**arguments, "trainable": False, "persistent": options.get("persistent", True)}
     for name in ("regularizer", "constraint", "partitioner"):
         arguments[name] = _option(options, name, settings)
+    if options.get("axes") is not None:
+        arguments["axes"] = options["axes"]
     trainable = options.get("trainable")
     # A getter is shown whether it is trained, as in TensorFlow. Integers are not, which the store knows.
     return {**arguments, "trainable": True if trainable is None else trainable}
@@ -155,6 +157,7 @@ class _StoreGetter:
         partitioner: Partitioner | None = None,
         constraint: Constraint | None = None,
         persistent: bool = True,
+        axes: Sequence[str | None] | None = None,
     ) -> Tensor:
         # A getter that passes on the dtype it was shown did not choose one: the user's own, perhaps None, is used.
         dtype = self.asked_dtype if dtype is self.shown_dtype else dtype
@@ -174,6 +177,7 @@ class _StoreGetter:
             device=checked("device", device),
             constraint=checked("constraint", constraint),
             persistent=checked("persistent", persistent) is not False,
+            axes=checked("axes", axes),
         )
         return partition.answer(self.call, request, checked("partitioner", partitioner))
 

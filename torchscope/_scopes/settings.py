@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .._variables.request import Partitioner
 from .._variables.reuse import AUTO_REUSE, Reuse
+from .._variables.sharding import Sharding
 from .._variables.spec import Constraint, Initializer, Regularizer
 from .arguments import Getter, checked
 
@@ -35,7 +36,7 @@ class Settings:
     custom_getter: Getter | None
     constraint: Constraint | None
     reuse: Reuse
-    plain: bool  # neither getter nor partitioner: an existing variable is returned as it is
+    plain: bool  # neither getter nor partition: an existing variable is returned as it is
     _sharing: dict[Reuse, Settings]  # the same with other reuse, where that is kept
 
     def __init__(self) -> None:
@@ -60,7 +61,7 @@ class Settings:
             setattr(new, name, getattr(self, name))
         for name, value in changes.items():
             setattr(new, name, checked(name, value))
-        new.plain = new.custom_getter is None and new.partitioner is None
+        new.plain = new.custom_getter is None and (new.partitioner is None or isinstance(new.partitioner, Sharding))
         new.reuse = self.reuse
         return new
 

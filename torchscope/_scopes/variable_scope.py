@@ -22,6 +22,7 @@ from .naming import check_default, default_names, unique_name
 from .scope import ClosedScope, EnteredScope, VariableScope, place
 from .settings import NO_SETTINGS, SETTINGS, Settings
 from .stack import current_call, innermost, open_scope, thread, ways_to_the_stack
+from .units import as_unit
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -294,8 +295,8 @@ class ScopeManager:
 
         @functools.wraps(function)
         def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-            with variable_scope(name_or_scope, default_name, **options):
-                return function(*args, **kwargs)
+            with variable_scope(name_or_scope, default_name, **options) as opened:
+                return as_unit(opened, function)(*args, **kwargs)
 
         return inside
 

@@ -18,9 +18,10 @@ from .._scopes.scope import Selects, as_patterns
 from .._scopes.stack import innermost
 from .._variables.initialize import FromVariables
 from .._variables.reuse import Reuse
+from .._variables.sharding import is_sharded
 from .._variables.spec import VariableSpec
 from .._variables.store import VariableStore
-from .._variables.tensors import all_tensors, is_sharded
+from .._variables.tensors import all_tensors
 from ..errors import ArgumentTypeError, ArgumentValueError, ScopeNestingError
 from .targets import is_for, targets
 

@@ -11,6 +11,7 @@ from .._names import paths
 from .._scopes.arguments import refuse_late
 from .._scopes.scope import VariableScope
 from .._scopes.stack import thread
+from .._scopes.units import as_unit
 from .._scopes.variable_scope import variable_scope
 from ..errors import ArgumentTypeError
 from .capture import report
@@ -59,7 +60,7 @@ def layer(function: Callable[P, R]) -> Callable[P, R]:
             scope = cast("str | VariableScope | None", args[at])
             args = (*args[:at], None, *args[at + 1 :])  # type: ignore[assignment]
         with variable_scope(scope, name if scope is None else None) as opened:
-            result = function(*args, **kwargs)
+            result = as_unit(opened, function)(*args, **kwargs)
             if thread.stack.watchers:
                 report(opened.name, result)
             return result

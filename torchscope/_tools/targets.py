@@ -9,7 +9,8 @@ from torch.nn.parameter import is_lazy
 
 from .._names.patterns import refuse_nothing, selector
 from .._scopes.scope import Selects, as_patterns
-from .._variables.tensors import NamedTensor, all_tensors, is_sharded
+from .._variables.sharding import is_sharded
+from .._variables.tensors import NamedTensor, all_tensors
 from ..errors import ArgumentTypeError, ArgumentValueError
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..errors import VariableDtypeError
+from ..errors import ArgumentValueError, VariableDtypeError
 from .conversion import converts, too_large
 from .initialize import FromVariables, as_declared, fill, gives_value, plain_mode, value_of
 from .made_at import caller
 from .module_tree import ModuleTreeDict
 from .request import Request
+from .sharding import Sharding, is_sharded
 from .spec import GLOBAL_VARIABLES, LOCAL_VARIABLES, Initializer, VariableSpec, shared
 from .tracing import refuse
 
@@ -28,6 +29,7 @@ def make(store: ModuleTreeDict, request: Request) -> tuple[VariableSpec, Tensor]
         TracingError: tensors are not plain ones here.
     """
     path, initializer = request.path, as_declared(request.initializer)
+    sharding = _sharding_of(store, request)
     with plain_mode():
         value = None
         if request.shape is None:
@@ -44,9 +46,21 @@ def make(store: ModuleTreeDict, request: Request) -> tuple[VariableSpec, Tensor]
             fill(tensor, path, first, store.seed, store.layout)
         else:
             tensor.copy_(value)
+        if sharding is not None:
+            tensor = sharding.place(spec, tensor)
         if spec.kind == "parameter":
             tensor = nn.Parameter(tensor, requires_grad=spec.trainable)
     return spec, tensor
+
+
+def _sharding_of(store: ModuleTreeDict, request: Request) -> Sharding | None:
+    """How a new variable is laid out over processes; all of them then draw it from the stream of one seed."""
+    if request.sharding is not None:
+        request.sharding.refuse_elsewhere(request.path, store.sharding)
+    sharding = request.sharding or store.sharding
+    if sharding is not None:
+        store.share_seed(sharding)
+    return sharding
 
 
 def empty(store: ModuleTreeDict, request: Request, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -61,6 +75,9 @@ def _declare(request: Request, initializer: Initializer, shape: tuple[int, ...],
     collections = request.collections
     if collections is None:
         collections = (GLOBAL_VARIABLES if request.persistent else LOCAL_VARIABLES,)
+    if request.axes is not None and len(request.axes) != len(shape):
+        mend = f"'{request.path}' has the shape {shape}: give a name, or None, for each of its {len(shape)} axes."
+        raise ArgumentValueError.of("axes", request.axes, mend)
     return VariableSpec(
         path=request.path,
         shape=shared(shape),
@@ -74,6 +91,7 @@ def _declare(request: Request, initializer: Initializer, shape: tuple[int, ...],
         constraint=request.constraint,
         collections=collections,
         made_at=caller(),
+        axes=request.axes,
     )
 
 
@@ -96,6 +114,10 @@ def complete(
     declared = _declare(request, as_declared(request.initializer), spec.shape, dtype or spec.dtype)
     if from_file and tensor.dtype == spec.dtype != declared.dtype:
         tensor.data = _converted(spec, tensor.data, declared.dtype)
+    if request.sharding is not None and not is_sharded(tensor):
+        request.sharding.refuse_elsewhere(request.path, store.sharding)
+        placed = request.sharding.place(declared, tensor.detach())
+        tensor = nn.Parameter(placed, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else placed
     if undeclared and request.kind == "buffer":
         return declared, tensor.detach()
     if undeclared and not isinstance(tensor, nn.Parameter):

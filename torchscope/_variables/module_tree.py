@@ -15,6 +15,8 @@ from ..initializers import Layout
 from .conversion import refuse_unreal
 from .initialize import plain_mode
 from .parameter_dict import PathParameterDict, UnbuiltParameters, spec_of_tensor
+from .sharding import ModuleSharding, Sharding
+from .spec import VariableSpec
 
 # Where a variable comes from whose declaration the next get completes: that decides what may become of its tensor.
 Origin = Literal["file", "by hand", "pickle"]
@@ -34,6 +36,9 @@ class ModuleTreeDict(PathParameterDict):
         layout: the order of axes of its variables, for fans and foreign checkpoints.
         provisional: paths that are not declared in full, and where they come from; the next get completes that.
         makers: of the modules of ``get_module``, by path; the next get of a path brings back what pickle lost.
+        sharding: how its variables are laid out over processes; ``None`` if each has all of them.
+        function_scopes: the paths of scopes that functions opened, which FSDP2 can run as units.
+        units: the modules that stand for such scopes.
         is_replica: whether it is a copy on another device for the time of one call, by ``DataParallel``.
     """
 
@@ -47,7 +52,15 @@ class ModuleTreeDict(PathParameterDict):
         self.dtype = dtype
         self.provisional: dict[str, Origin] = {}
         self.makers: dict[str, Maker] = {}
+        self.sharding: ModuleSharding | None = None
+        self.function_scopes: set[str] = set()
+        self.units: dict[str, nn.Module] = {}
         self.is_replica = False
+
+    def share_seed(self, sharding: Sharding) -> None:
+        """Let all processes draw the same numbers; a module without a seed takes that of the first process."""
+        if self.seed is None:
+            self.seed = sharding.seed()
 
     def drop(self, path: str) -> None:
         """Forget ``path``."""
@@ -162,7 +175,11 @@ class ModuleTreeDict(PathParameterDict):
             dtype = tensor.dtype
             if self.dtype and tensor.is_floating_point() and torch.promote_types(dtype, self.dtype) == self.dtype:
                 dtype = self.dtype
-            made = torch.empty(tensor.shape, dtype=dtype, device=self.device)
+            if self.sharding is None:
+                made = torch.empty(tensor.shape, dtype=dtype, device=self.device)
+            else:
+                whole = VariableSpec(path, tuple(tensor.shape), dtype, "parameter" if parameter else "buffer")
+                made = self.sharding.empty(whole, self.device)
             refuse_unreal(path, self.owner, made)
             if parameter:
                 made = nn.Parameter(made, differentiable and trainable)
@@ -206,7 +223,13 @@ class ModuleTreeDict(PathParameterDict):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({"layout": "torch", **state})  # type: ignore[no-untyped-call]  # before 0.3 it had none
+        new: dict[str, object] = {
+            "layout": "torch",
+            "sharding": None,
+            "function_scopes": set(),
+            "units": {},
+        }  # what a store had not before 0.3
+        super().__setstate__({**new, **state})  # type: ignore[no-untyped-call]
         self.provisional |= {spec.path: "pickle" for spec in self.declared() if spec.lost_callables}
         self.makers = {path: maker for path, maker in self.makers.items() if maker is not None}
 

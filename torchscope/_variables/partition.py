@@ -17,7 +17,8 @@ from ..errors import ArgumentValueError, VariableDtypeError, VariableKindError, 
 from ..initializers import Layout
 from .initialize import as_declared, fill, is_constant, value_of
 from .making import default_dtype
-from .request import Partitioner, Request
+from .request import Cut, Partitioner, Request
+from .sharding import Sharding
 from .spec import Initializer
 from .store import Asker, Parts
 
@@ -44,6 +45,8 @@ class PartInitializer:
 def answer(call: Asker, request: Request, partitioner: Partitioner | None) -> Tensor:
     """The variable that is asked for: in one, or joined from its parts."""
     path, store = request.path, call.store
+    if isinstance(partitioner, Sharding):
+        request.sharding, partitioner = partitioner, None
     here = None if call.parts is None else call.parts.get(path)  # got in this call
     made = here or (store.parts.get(path) if f"{path}/part_0" in store.specs else None)
     if partitioner is not None and request.shape is None and request.initializer is not None:
@@ -64,9 +67,7 @@ def answer(call: Asker, request: Request, partitioner: Partitioner | None) -> Te
     return _in_parts(call, request, partitioner, here, made)
 
 
-def _in_parts(
-    call: Asker, request: Request, partitioner: Partitioner, here: Parts | None, made: Parts | None
-) -> Tensor:
+def _in_parts(call: Asker, request: Request, partitioner: Cut, here: Parts | None, made: Parts | None) -> Tensor:
     """The variable that is asked for with a partitioner.
 
     Whether it may be got again is asked of the rule of reuse for the whole, whether it exists for each part.
@@ -110,7 +111,7 @@ def _copied(tensor: Tensor, value: Tensor) -> None:
     tensor.copy_(value)
 
 
-def _parts(call: Asker, request: Request, partitioner: Partitioner) -> Parts:
+def _parts(call: Asker, request: Request, partitioner: Cut) -> Parts:
     path, shape = request.path, request.shape
     if shape is None:
         raise ArgumentValueError.of("shape", None, f"'{path}' is asked for in parts: only its shape tells which.")
@@ -125,7 +126,7 @@ def _parts(call: Asker, request: Request, partitioner: Partitioner) -> Parts:
     return Parts(shape, dtype, cuts, axis, tuple(size + (n < more) for n in range(count)))
 
 
-def _cuts(request: Request, partitioner: Partitioner, dtype: torch.dtype) -> tuple[int, ...]:
+def _cuts(request: Request, partitioner: Cut, dtype: torch.dtype) -> tuple[int, ...]:
     shape = torch.Size(request.shape or ())
     cuts = partitioner(shape=shape, dtype=dtype)
     mend = f"Give, for '{request.path}' of shape {tuple(shape)}, the number of parts per axis: 1 but for one axis."

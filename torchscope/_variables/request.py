@@ -11,9 +11,12 @@ import torch
 
 from ..errors import VariableShapeError
 from .reuse import Reuse
+from .sharding import Sharding
 from .spec import Constraint, Initializer, Kind, Regularizer
 
-Partitioner = Callable[..., Any]  # of shape= and dtype=: how many parts along each axis
+# A function of shape= and dtype= that says how many parts along each axis; or how it is laid out over processes.
+Cut = Callable[..., Any]
+Partitioner = Cut | Sharding
 DeviceLike = torch.device | str | int
 Shape = Sequence[int] | int  # an int is the length of a vector
 
@@ -35,6 +38,8 @@ class Request:
     device: torch.device | None = None
     constraint: Constraint | None = None
     persistent: bool = True
+    axes: tuple[str | None, ...] | None = None
+    sharding: Sharding | None = None
 
 
 def as_shape(path: str, shape: Shape) -> tuple[int, ...]:

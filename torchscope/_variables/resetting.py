@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -9,6 +11,8 @@ from ..errors import InitializerError
 from .identity import refuse_computed
 from .initialize import FromVariables, fill, plain_mode, stream_of, value_of
 from .module_tree import tensors_of
+from .sharding import fill_part, is_sharded
+from .spec import VariableSpec
 from .store import VariableStore
 
 
@@ -30,16 +34,21 @@ def reset(store: VariableStore) -> None:
         for spec, variable in store.select():
             if spec.path in tied:  # it is filled as the first of its paths says
                 continue
-            if spec.from_value:
-                variable.copy_(value_of(spec.path, spec.initializer, spec.dtype, store.seed))
-            else:
-                first = spec.initializer
-                first = first.in_a_module(store.find) if isinstance(first, FromVariables) else first
-                fill(variable.detach(), spec.path, first, store.seed, store.layout)
+            fill_part(variable.detach(), functools.partial(_fill, store, spec))
         for path in list(store.module_made_at):
             module = store._modules.get(path)
             if module is not None:  # another thread may have taken it back meanwhile
                 _reset_module(store, path, module)
+
+
+def _fill(store: VariableStore, spec: VariableSpec, tensor: Tensor) -> None:
+    """Fill a tensor as a variable was declared."""
+    if spec.from_value:
+        tensor.copy_(value_of(spec.path, spec.initializer, spec.dtype, store.seed))
+        return
+    first = spec.initializer
+    first = first.in_a_module(store.find) if isinstance(first, FromVariables) else first
+    fill(tensor, spec.path, first, store.seed, store.layout)
 
 
 def _reset_module(store: VariableStore, path: str, module: nn.Module) -> None:
@@ -55,12 +64,16 @@ def _reset_module(store: VariableStore, path: str, module: nn.Module) -> None:
         mend = "Remove what was added to it (a parametrization, say) first, or fill it yourself."
         raise InitializerError.of(path, "this layer has other tensors now than its factory makes", mend)
     for name, tensor in held.items():
-        tensor.copy_(made[name])
+        fill_part(tensor.detach(), functools.partial(_copied, made[name]))
+
+
+def _copied(value: Tensor, tensor: Tensor) -> None:
+    tensor.copy_(value)
 
 
 def _made_anew(store: VariableStore, path: str, held: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """The tensors of a layer made anew; ``None`` if it is sharded, or has its numbers from its first input."""
-    if any(type(tensor) not in (Tensor, nn.Parameter) for tensor in held.values()):
+    """The tensors of a layer made anew; ``None`` if they are of other types, or it has them from its first input."""
+    if any(type(tensor) not in (Tensor, nn.Parameter) and not is_sharded(tensor) for tensor in held.values()):
         return None
     device = next((tensor.device for tensor in held.values()), None)
     made = _own_tensors(store.makers[path](path, store.seed, device))

@@ -64,6 +64,7 @@ class VariableSpec:
         from_value: whether the initializer is the value itself, or a callable that returns it, rather than a filler.
         regularizer, constraint: called with the variable by ``regularization_losses`` and ``apply_constraints``.
         collections: the names of the collections it was declared to be in.
+        axes: the names of its axes, by which a table says how they are laid out over processes.
         made_at: ``"layers.py:5, called from model.py:12"``, the lines that first asked for it; ``None``
             if it came from a ``state_dict``.
     """
@@ -80,6 +81,7 @@ class VariableSpec:
     constraint: Constraint | None = None
     collections: tuple[str, ...] = (GLOBAL_VARIABLES,)
     made_at: str | None = None
+    axes: tuple[str | None, ...] | None = None
     listed: list[int] = field(init=False, repr=False)  # the shape as most ask for it, to compare without a copy
 
     def __post_init__(self) -> None:

@@ -31,11 +31,6 @@ class NamedTensor(NamedTuple):
     saved: bool
 
 
-def is_sharded(tensor: Tensor) -> bool:
-    """Whether a tensor is a ``DTensor``, of which this rank may hold a part."""
-    return hasattr(tensor, "to_local")
-
-
 def all_tensors(root: nn.Module, path: str = "", key: str = "") -> Iterator[NamedTensor]:
     """The tensors of a module and of all below it; those of its own variables first, in the order of their creation.
 

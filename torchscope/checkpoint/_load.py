@@ -51,7 +51,8 @@ def load_checkpoint(
     them. Nothing is written unless everything could be read and fits, and nothing is read into memory twice.
 
     Args:
-        module: the module, not sharded yet.
+        module: the module. Of a variable that is sharded, each process writes its part, and reads no more than that
+            where the file has no checksums and no other dtype.
         path: whatever :func:`open` takes, or what it returned; also a file of this module's own ``state_dict``, whose
             keys are ``variables.<path>``.
         assignment_map: from names or scopes of the checkpoint to those of the module, as in TensorFlow's

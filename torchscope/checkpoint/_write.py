@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from .._variables.conversion import too_large
+from .._variables.sharding import is_sharded, local_part
 from .._variables.store import VariableStore
 from ..errors import CheckpointError
 from ._entry import Entry, dtype_name
 from ._layout import RULES, write
 from ._targets import Target
 from ._uninterrupted import uninterrupted
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 
 class Step(NamedTuple):
@@ -50,13 +54,22 @@ def _write_one(store: VariableStore, step: Step, made: list[str]) -> None:
     if step.target is None:
         made.append(step.path)
         like = torch.empty(RULES[step.rule].shape(step.entry.shape), dtype=value.dtype, device="meta")
-        write(step.rule, value, store.make_like(step.path, like))
+        _write_whole(step.rule, value, store.make_like(step.path, like))
     elif len(step.target.pieces) == 1:
-        write(step.rule, value, step.target.pieces[0][0])
+        _write_whole(step.rule, value, step.target.pieces[0][0])
     else:
         value = RULES[step.rule].convert(value)
         for tensor, axis, start in step.target.pieces:
-            tensor.copy_(value.narrow(axis, start, tensor.shape[axis]))
+            _write_whole("same", value.narrow(axis, start, tensor.shape[axis]), tensor)
+
+
+def _write_whole(rule: str, value: Tensor, into: Tensor) -> None:
+    """Write an array into a variable; of one that is sharded, the part that this process holds, and read only that."""
+    if is_sharded(into):
+        into = cast("DTensor", into)
+        into.to_local().copy_(local_part(RULES[rule].convert(value), into))
+    else:
+        write(rule, value, into)
 
 
 def _refuse_overflow(step: Step, value: Tensor, file: str) -> None:

@@ -1,0 +1,47 @@
+"""Processes that would start from other numbers are found out where a module is built."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+from .._torch import shared_notes
+from .._variables.sharding import is_sharded
+from .._variables.store import VariableStore
+from ..errors import ArgumentValueError
+
+_SOME = 64  # elements of a variable that are looked at
+_built: dict[str, int] = {}  # how many modules of the same variables this process built
+
+
+def refuse_apart(store: VariableStore) -> None:
+    """Refuse a module that was just built, without a seed, from other numbers than on the process that built it first.
+
+    Nothing waits for another process: the first one leaves a note, the others read it.
+
+    Raises:
+        ArgumentValueError: this is another one, and its numbers differ.
+    """
+    notes = None if store.seed is not None else shared_notes()
+    if notes is None:
+        return
+    names, numbers = hashlib.blake2b(store.owner.encode()), hashlib.blake2b()
+    for spec in store.declared():
+        tensor = store.find(spec.path)
+        names.update(f"{spec.path} {spec.shape} {spec.dtype}\0".encode("utf-8", "surrogatepass"))
+        if tensor is not None and tensor.numel() and not tensor.is_meta and not is_sharded(tensor):
+            some = tensor.detach().reshape(-1)[:_SOME].cpu().contiguous()
+            numbers.update(bytes(some.view(torch.uint8).tolist()))
+    module = names.hexdigest()
+    _built[module] = _built.get(module, 0) + 1
+    mine = numbers.hexdigest()
+    theirs = notes.compare_set(f"torchscope/{module}/{_built[module]}", "", mine)
+    if bytes(theirs).decode() != mine:
+        rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        mend = (
+            f"Process {rank} of {size} would start {store.owner} from other numbers than the process that built it "
+            f"first. Give {store.owner} a seed=, or call torch.manual_seed with one number on all processes before it "
+            "is built. Where each is to have its own numbers, say so: seed=rank."
+        )
+        raise ArgumentValueError.of("seed", None, mend)

@@ -1,0 +1,89 @@
+"""How variables are laid out over processes: what these floors ask of it. ``torchscope.distributed`` has the answers.
+
+A variable that is laid out is a ``DTensor``: it has the shape that was declared, and each process holds a part. It is
+made so from the first: the store hands the numbers of one new variable at a time to :meth:`Sharding.place`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Self, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from .spec import VariableSpec
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
+
+R = TypeVar("R")
+
+
+class Sharding(ABC):
+    """How variables are laid out; it never changes, so copies share it."""
+
+    @abstractmethod
+    def refuse_elsewhere(self, path: str, of_store: ModuleSharding | None) -> None:
+        """Raise if a module is not laid out over the processes over which a variable of it is to be."""
+
+    @abstractmethod
+    def seed(self) -> int:
+        """A seed that all processes have in common, for a module that has none."""
+
+    @abstractmethod
+    def place(self, spec: VariableSpec, tensor: Tensor) -> Tensor:
+        """The part of a new variable that this process holds, from the numbers of the whole, which all have."""
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+
+class ModuleSharding(Sharding):
+    """How the variables of a store are laid out."""
+
+    @abstractmethod
+    def empty(self, spec: VariableSpec, device: object) -> Tensor:
+        """The part of a variable without numbers, of which no process ever has the whole."""
+
+    @abstractmethod
+    def place_module(self, path: str, module: nn.Module) -> None:
+        """Lay out the tensors of a layer that was just made."""
+
+    @abstractmethod
+    def check(self, root: nn.Module) -> None:
+        """Raise if it does not fit the variables of a module, now that a build of it is complete."""
+
+    @abstractmethod
+    def run(
+        self, function: Callable[..., R], root: object, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> R:
+        """Run a call of the module: plain tensors go in and come out."""
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether a tensor is a ``DTensor``, of which this process may hold a part."""
+    return hasattr(tensor, "to_local")
+
+
+def fill_part(tensor: Tensor, fill: Callable[[Tensor], object]) -> None:
+    """Fill what this process holds of a ``DTensor`` with its part of what ``fill`` fills the whole with.
+
+    The whole is there on the CPU for that moment. A tensor that is not sharded is filled as it is.
+    """
+    if not is_sharded(tensor):
+        fill(tensor)
+        return
+    tensor = cast("DTensor", tensor)
+    whole = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta" if tensor.is_meta else "cpu")
+    fill(whole)
+    if not tensor.is_meta:
+        tensor.to_local().copy_(local_part(whole, tensor))
+
+
+def local_part(whole: Tensor, like: DTensor) -> Tensor:
+    """What this process holds of a tensor that all have, if it is laid out as another; nothing is sent."""
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(whole, like.device_mesh, like.placements, src_data_rank=None).to_local()

@@ -1,0 +1,28 @@
+"""Attention on a CPU: how torch's own operator for it is laid out, which torch has no rule for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch.distributed.tensor import Replicate, Shard
+from torch.distributed.tensor.experimental import register_sharding
+from torch.distributed.tensor.placement_types import Placement
+
+Ways = Sequence[tuple[list[Placement | None], list[Placement | None]]]
+
+
+def teach_attention() -> None:
+    """Let attention on a CPU run on parts of the batch (axis 0) and of the heads (axis 1), as on a GPU."""
+    for name, outputs, inputs in (("", 2, 3), ("_backward", 3, 6)):
+        operator = getattr(torch.ops.aten, f"_scaled_dot_product_flash_attention_for_cpu{name}").default
+        register_sharding(operator)(_ways(outputs, inputs))
+
+
+def _ways(outputs: int, inputs: int) -> Callable[..., Ways]:
+    """All tensors of the operator along one axis, or whole."""
+
+    def ways(*args: object, **kwargs: object) -> Ways:
+        return [([each] * outputs, [each] * inputs) for each in (Replicate(), Shard(0), Shard(1))]
+
+    return ways
