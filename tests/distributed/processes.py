@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import json
+import multiprocessing
 import os
 import socket
 import time
@@ -21,7 +22,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import start_processes
 
 Case = Callable[[Path], object]
 LIMIT = 240  # seconds for all cases of one number of processes
@@ -29,7 +30,10 @@ LIMIT = 240  # seconds for all cases of one number of processes
 
 def run_on(count: int, cases: dict[str, Case], folder: Path) -> dict[str, str]:
     """Run cases on so many processes: each with what went wrong, or nothing."""
-    started = spawn(_process, (count, _free_port(), cases, str(folder)), nprocs=count, join=False)
+    # Processes begin as copies of one that has imported torch and nothing else of the tests.
+    multiprocessing.set_forkserver_preload(["torch.distributed.tensor", "torch.distributed.fsdp", "torchscope"])
+    arguments = (count, _free_port(), cases, str(folder))
+    started = start_processes(_process, arguments, nprocs=count, join=False, start_method="forkserver")
     deadline = time.monotonic() + LIMIT
     try:
         while not started.join(timeout=2) and time.monotonic() < deadline:
