@@ -191,6 +191,14 @@ def assert_when_it_runs(condition: Tensor, message: str) -> None:
     torch._assert_async(condition, message)
 
 
+def tree_leaves(tree: object) -> list[object]:
+    """The leaves of nested containers, likewise."""
+    from torch.utils import _pytree
+
+    found: list[object] = _pytree.tree_leaves(tree)
+    return found
+
+
 def tree_map(function: Callable[[object], object], tree: R) -> R:
     """What nested containers are with a function of each leaf. torch's own is in a private module."""
     from torch.utils import _pytree
@@ -211,9 +219,32 @@ def shared_notes() -> Store | None:
     return None if alone or find is None else cast("Store", find())
 
 
+def group_size(group: object) -> int:
+    """How many processes are in the group of a collective, which an operator is given by name or as what C++ has."""
+    from torch.distributed import distributed_c10d
+
+    if isinstance(group, str):
+        return int(distributed_c10d._resolve_process_group(group).size())  # type: ignore[attr-defined, arg-type]
+    return int(distributed_c10d.ProcessGroup.unbox(group).size())  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def imagined_processes(count: int) -> Iterator[None]:
+    """Let this be the first of so many processes that are not there: collectives change nothing and wait for nobody."""
+    import torch.testing._internal.distributed.fake_pg as fake  # which makes the backend known
+
+    assert fake
+    notes = torch.distributed.HashStore()  # type: ignore[attr-defined]  # public all the same
+    torch.distributed.init_process_group("fake", store=notes, rank=0, world_size=count)
+    try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 @runs_at_trace_time
 def mix_with_plain() -> None:
-    """Let operations of this thread take plain tensors beside ``DTensor``s, as replicated ones.
+    """Let operations of this thread take plain tensors beside ``DTensor`` tensors, as replicated ones.
 
     The public ``implicit_replication`` is a context that compiled code cannot have and that a backward pass is outside
     of.

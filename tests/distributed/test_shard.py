@@ -143,6 +143,21 @@ def uneven(folder: Path) -> None:
         torch.testing.assert_close(whole(model.variables[path].grad), expected.variables[path].grad)
 
 
+def gradients_are_laid_out_as_their_parameters(folder: Path) -> None:
+    """Also those that come as sums to be made, of a variable that two places use; and when more are added to them."""
+    for model in (
+        shard(ScopedModule(loss, seed=0), mesh_of(tp=2), RULES).build(tokens()),
+        shard(reference(), mesh_of(tp=2), RULES),
+    ):
+        expected = reference()
+        for _ in range(2):
+            model(tokens()).backward()
+            expected(tokens()).backward()
+        for path, parameter in model.variables.items():
+            assert parameter.grad.placements == parameter.placements, path
+            torch.testing.assert_close(whole(parameter.grad), expected.variables[path].grad, rtol=1e-4, atol=1e-6)
+
+
 def gradients_flow_into_the_inputs(folder: Path) -> None:
     def forward(x, mask):
         hidden = torch.tanh(x @ get_variable("up", [4, 6])) * mask  # a plain tensor beside one that is laid out
@@ -335,6 +350,7 @@ CASES = {
     "the batch along one dimension of the mesh, variables along the other": (4, two_dimensions),
     "norms in parts of the sequence": (2, sequence_parallel_norms),
     "axes that do not divide": (2, uneven),
+    "gradients are laid out as their parameters": (2, gradients_are_laid_out_as_their_parameters),
     "gradients flow into inputs, past plain tensors": (2, gradients_flow_into_the_inputs),
     "buffers, layers and modules inside": (2, buffers_layers_and_modules_inside),
     "an unseeded module starts alike": (2, an_unseeded_module_starts_alike),

@@ -18,6 +18,7 @@ BENCHMARKS = {
     "importing": (["--rounds", "1"], 1),
     "rivals": (["--layers", "2", "--rounds", "1"], 4),
     "tf1": (["--size", "4", "--channels", "4", "--batch", "1", "--rounds", "1", "--eager"], 10),
+    "distributed": (["--rounds", "1"], 7),
     "checkpoint": (["--megabytes", "1", "--rounds", "1"], 3),
 }
 
@@ -36,4 +37,4 @@ def test_a_benchmark_compares_its_results_and_prints_its_lines(name: str) -> Non
     assert done.returncode == 0, done.stderr
     printed = done.stdout.splitlines()
     assert len(printed) == lines
-    assert all(line.startswith("| ") for line in printed)
+    assert all(line.startswith(("| ", "|-")) for line in printed)

@@ -59,7 +59,7 @@ FLOORS = {
     contrib.rnn contrib.slim contrib.__init__
     _convert _arrays _asserts _math _random _blocks _control_flow image losses __init__
     """,
-    "distributed": "_placements _rules _start _attention _calls _sharding _shard _units __init__",
+    "distributed": "_placements _rules _start _attention _calls _sharding _shard _units _traffic _plan __init__",
     "graph": "_node _dot _tensorboard _graph _record __init__",
     "checkpoint": """
     _bytes _crc _leveldb _proto _entry _mapping _zip _bundle _others _open _roles _gates _layout _recurrent _report

@@ -116,7 +116,7 @@ class Toolbox(Root):
             tree = outline(self, self.variables.owner, survey)
             parameters = [p for each in all_tensors(self) if isinstance(p := each.tensor, torch.nn.Parameter)]
             once = list({id(parameter): parameter for parameter in parameters}.values())
-            training = None if optimizer is None else training_of(tree, once, optimizer)
+            training = None if optimizer is None else training_of(once, optimizer)
         return Summary(tree, depth, training)
 
     def select(

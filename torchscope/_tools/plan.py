@@ -14,7 +14,6 @@ from .._torch import tree_map
 from .._variables.parameter_dict import UnbuiltParameters
 from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError
-from .outline import Node
 from .summary import Training
 
 T = TypeVar("T")
@@ -90,7 +89,7 @@ def explained(owner: str) -> Iterator[None]:
         raise
 
 
-def training_of(tree: Node, parameters: list[nn.Parameter], optimizer: Optimizer) -> Training:
+def training_of(parameters: list[nn.Parameter], optimizer: Optimizer) -> Training:
     """What an optimizer holds for these parameters after its first step, found out by a step on the meta device."""
     kind = _class_of(optimizer)
     trained = [parameter for parameter in parameters if parameter.requires_grad]

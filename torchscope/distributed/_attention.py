@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch.distributed.tensor import Replicate, Shard
 from torch.distributed.tensor.experimental import register_sharding
 from torch.distributed.tensor.placement_types import Placement
+from torch.overrides import TorchFunctionMode
 
 Ways = Sequence[tuple[list[Placement | None], list[Placement | None]]]
 
@@ -26,3 +28,22 @@ def _ways(outputs: int, inputs: int) -> Callable[..., Ways]:
         return [([each] * outputs, [each] * inputs) for each in (Replicate(), Shard(0), Shard(1))]
 
     return ways
+
+
+class AttentionAsOne(TorchFunctionMode):
+    """Let attention on the meta device be one operator in the block, as it is on a CPU or GPU, and not its parts."""
+
+    def __torch_function__(
+        self,
+        function: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        kwargs = kwargs or {}
+        if function is F.scaled_dot_product_attention and len(args) <= 3 and kwargs.keys() <= _TAKEN:
+            return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args, **kwargs)[0]
+        return function(*args, **kwargs)
+
+
+_TAKEN = {"query", "key", "value", "dropout_p", "is_causal", "attn_mask", "scale"}

@@ -1,4 +1,4 @@
-"""The boundary of a module that is laid out: plain tensors go in, are ``DTensor``s inside, and come out plain.
+"""The boundary of a module that is laid out: plain tensors go in, are ``DTensor`` tensors inside, and come out plain.
 
 Inside, a plain tensor that the code makes (a mask, positions) counts as one that all processes have. torch has a switch
 for that, which is on in a thread from its first call of such a module on: gradients need it too, and torch puts the

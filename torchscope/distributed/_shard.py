@@ -18,7 +18,7 @@ from ._attention import teach_attention
 from ._calls import Boundary
 from ._placements import Placements, on_mesh
 from ._rules import Axes, How, Rules, Table
-from ._sharding import OfModule, OfScope, as_before, put, specs_of, tensors_that_are
+from ._sharding import OfModule, OfScope, as_before, put, reduce_gradients_once, specs_of, tensors_that_are
 
 
 @overload
@@ -44,7 +44,8 @@ def shard(
     axes: Axes | None = None,
     inputs: Placements | None = None,
 ) -> ScopedModule | Sharding:
-    """Lay the variables of a module out over the processes of a mesh, as ``DTensor``s, each with its part of them.
+    """Lay the variables of a module out over the processes of a mesh, as ``DTensor`` tensors, each with its part of
+    them.
 
     A module that is not built yet makes each variable in parts from the first: no process ever holds more than one of
     them as a whole, and that only while it is filled. The numbers are those of the module on one process, bit by bit:
@@ -141,3 +142,5 @@ def _lay_out_what_is_there(model: ScopedModule, table: Table) -> None:
                 placed[id(tensor)] = as_before(tensor, whole)
             module, _, name = each.key.rpartition(".")
             put(modules[module], name, placed[id(tensor)])
+    if placed:
+        reduce_gradients_once(model)

@@ -9,10 +9,10 @@ from typing import NoReturn, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import distribute_tensor, empty
+from torch.distributed.tensor import DTensor, distribute_tensor, empty
 from torch.distributed.tensor.placement_types import Placement
 
-from .._variables.module_tree import held_by
+from .._variables.module_tree import held_by, tensors_of
 from .._variables.sharding import ModuleSharding, Sharding, is_sharded
 from .._variables.spec import Kind, VariableSpec
 from .._variables.store import VariableStore
@@ -99,11 +99,30 @@ class OfModule(OnMesh, ModuleSharding):
     def check(self, root: nn.Module) -> None:
         if not self.prefix:  # the last that is complete
             self.table.check(specs_of(root))
+        reduce_gradients_once(root)
 
     def run(
         self, function: Callable[..., R], root: object, args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> R:
         return self.boundary.run(function, root, args, kwargs)
+
+
+def reduce_gradients_once(root: nn.Module) -> None:
+    """Let the gradient of a parameter be laid out as the parameter is, as soon as it is there.
+
+    Some come as sums that are still to be made over the processes, which every operation of an optimizer would do
+    again.
+    """
+    for _, parameter in tensors_of(root):
+        is_new = getattr(parameter, "_post_accumulate_grad_hooks", None) is None
+        if is_sharded(parameter) and is_new and parameter.is_leaf and parameter.requires_grad:
+            parameter.register_post_accumulate_grad_hook(_laid_out_as_it)  # type: ignore[no-untyped-call]
+
+
+def _laid_out_as_it(parameter: Tensor) -> None:
+    gradient = parameter.grad
+    if isinstance(parameter, DTensor) and isinstance(gradient, DTensor):
+        parameter.grad = gradient.redistribute(placements=parameter.placements)
 
 
 def as_before(tensor: Tensor, placed: Tensor) -> Tensor:

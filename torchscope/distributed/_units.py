@@ -81,7 +81,7 @@ def fully_shard_scopes(model: M, scopes: Selects, **options: Unpack[FSDPOptions]
         mend = "FSDP2 shards variables that there are: build the model first, on the meta device where it is too large."
         raise ArgumentValueError.of("model", model.variables.owner, mend)
     store = model.variables
-    units = _units(store, as_patterns(scopes, "scopes"))
+    units = units_of(store, as_patterns(scopes, "scopes"))
     ignored = set(options.get("ignored_params") or ())
     options["ignored_params"] = ignored  # of those that are units, which it grows by, too
     for path in sorted(units, key=lambda path: -path.count("/")):  # the inner ones first
@@ -97,7 +97,7 @@ def _fully_shard(module: nn.Module, options: FSDPOptions) -> None:
     fully_shard(module, **options)
 
 
-def _units(store: VariableStore, patterns: str | tuple[str, ...]) -> list[str]:
+def units_of(store: VariableStore, patterns: str | tuple[str, ...]) -> list[str]:
     """The outermost scopes and layers that each pattern selects.
 
     Raises:
