@@ -65,8 +65,8 @@ def fully_shard_scopes(model: M, scopes: Selects, **options: Unpack[FSDPOptions]
             ``reset_parameters()`` follow, and give the numbers of the module on one process. It may be laid out by
             :func:`shard` over another dimension of the mesh before.
         scopes: which scopes are units: patterns as in :meth:`ScopedModule.select`; of each, the outermost that it
-        selects. **options: those of ``fully_shard``: ``mesh``, ``mp_policy``, ``reshard_after_forward``,
-        ``offload_policy``, ...
+            selects.
+        **options: those of ``fully_shard``, such as ``mesh`` and ``mp_policy``.
 
     Returns:
         The module itself. Its ``state_dict`` has the keys that it had; make the optimizer after this.
