@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
+from tests.releases.limits import VERSION
 from torchscope import ScopedModule, get_variable, ones_initializer, variable_scope, zeros_initializer
 from torchscope.distributed import redistribute
 from torchscope.tools import layer
@@ -67,14 +68,16 @@ def loss(tokens: Tensor) -> Tensor:
     return F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
 
 
+# Words cannot be looked up in a table that is cut by rows before torch 2.12, whose own functions fail there too.
+CUTS_WORDS = VERSION >= (2, 12)
 RULES = {
     "**/{query,key,value,up}": Shard(1),
     "**/{attention/out,down}": Shard(0),
     "**/mlp/bias": Shard(0),
-    "words": Shard(0),
+    "words": Shard(0) if CUTS_WORDS else Replicate(),
     "**": Replicate(),
 }
-AXES = {"heads": "tp", "mlp": "tp", "vocabulary": "tp", "embed": None}
+AXES = {"heads": "tp", "mlp": "tp", "vocabulary": "tp" if CUTS_WORDS else None, "embed": None}
 
 
 def tokens(batch: int = 4) -> Tensor:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from torch.distributed.tensor import Replicate, Shard
 from torch.distributed.tensor.experimental import register_sharding
 from torch.distributed.tensor.placement_types import Placement
 from torch.overrides import TorchFunctionMode
+
+from .._torch import tree_leaves
 
 Ways = Sequence[tuple[list[Placement | None], list[Placement | None]]]
 
@@ -30,9 +34,16 @@ def _ways(outputs: int, inputs: int) -> Callable[..., Ways]:
     return ways
 
 
-class AttentionAsOne(TorchFunctionMode):
-    """Let attention on the meta device be one operator in the block, as it is on a CPU or GPU, and not its parts."""
+def attention_on_meta(given: object) -> AbstractContextManager[object]:
+    """Let attention on the meta device be one operator, as it is on a CPU or GPU, if a call was given tensors there.
 
+    The parts of which it is made there otherwise are laid out in other ways, and by torch 2.10 not at all.
+    """
+    is_meta = any(isinstance(each, Tensor) and each.is_meta for each in tree_leaves(given))
+    return _AttentionAsOne() if is_meta else nullcontext()
+
+
+class _AttentionAsOne(TorchFunctionMode):
     def __torch_function__(
         self,
         function: Callable[..., object],

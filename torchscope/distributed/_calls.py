@@ -19,6 +19,7 @@ from torch.distributed.tensor.placement_types import Placement
 
 from .._torch import mix_with_plain, tree_map
 from .._variables.sharding import is_sharded
+from ._attention import attention_on_meta
 from ._placements import Placements, for_shape, on_mesh
 
 R = TypeVar("R")
@@ -38,7 +39,7 @@ class Boundary:
         if _depth.value:
             return function(root, *args, **kwargs)
         mix_with_plain()
-        with _depth.deeper():
+        with _depth.deeper(), attention_on_meta((args, kwargs)):
             return self._leave(function(root, *self._enter(args), **self._enter(kwargs)))
 
     def _enter(self, given: R) -> R:

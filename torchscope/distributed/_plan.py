@@ -20,7 +20,6 @@ from .._tools.summary import size
 from .._torch import imagined_processes, tree_leaves
 from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError
-from ._attention import AttentionAsOne
 from ._rules import Axes, Rules
 from ._shard import shard
 from ._traffic import Traffic
@@ -118,7 +117,7 @@ def plan(
             shard(model, whole[others], rules, axes=axes)
         given = inputs_on_meta(inputs)
         model.build(*given)
-        with AttentionAsOne(), Traffic() as traffic:
+        with Traffic() as traffic:
             for output in tree_leaves(model(*given)):
                 if isinstance(output, Tensor) and output.requires_grad:
                     output.sum().backward()  # type: ignore[no-untyped-call]
