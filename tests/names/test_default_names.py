@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchscope import AUTO_REUSE, ArgumentValueError, ScopedModule, get_variable_scope, variable_scope
+from torchscope import AUTO_REUSE, ArgumentValueError, ScopedModule, get_variable, get_variable_scope, variable_scope
 from torchscope._names import default_names
 
 
@@ -94,6 +94,49 @@ def one_object_again() -> list[str]:
     return names
 
 
+def variables_between() -> list[str]:
+    get_variable("x", [1])
+    visit("c")
+    names = [opened("c")]
+    get_variable("y", [1])
+    visit("d")
+    return [*names, opened("d"), opened("c")]
+
+
+def variables_between_paths() -> list[str]:
+    visit("a/b")
+    return variables_between()
+
+
+def objects_inside_of_objects() -> list[str]:
+    with variable_scope("a") as a:
+        pass
+    with variable_scope("b") as b:
+        pass
+    names = []
+    with variable_scope(a):
+        names += [opened("d")]
+        with variable_scope(b):
+            names += [opened("d"), opened("d")]
+            with variable_scope(a):
+                names += [opened("d")]
+        names += [opened("d")]
+        with variable_scope(b):
+            names += [opened("d")]
+    return [*names, opened("a"), opened("b")]
+
+
+def a_path_inside_of_a_path() -> list[str]:
+    with variable_scope("a/b"):
+        visit("c/d")
+        names = [opened("c")]
+        with variable_scope("e"):
+            names += [opened("f"), opened("f")]
+        names += [opened("e"), opened("c")]
+    with variable_scope("a"):
+        return [*names, opened("b"), opened("b")]
+
+
 CASES: dict[Callable[[], list[str]], list[str]] = {
     in_a_row: ["c", "c_1", "c_2"],
     after_an_explicit_one: ["c_1", "c_2"],
@@ -104,6 +147,10 @@ CASES: dict[Callable[[], list[str]], list[str]] = {
     jump_to_itself: ["a/d", "a/d_1", "a/d_1"],
     a_name_that_looks_like_an_index: ["c", "c_2", "c_3"],
     one_object_again: ["c", "c", "c_1", "o/c"],
+    variables_between: ["c_1", "d_1", "c_2"],
+    variables_between_paths: ["c_1", "d_1", "c_2"],
+    objects_inside_of_objects: ["a/d", "b/d", "b/d_1", "a/d_1", "a/d_1", "b/d", "a_1", "b_1"],
+    a_path_inside_of_a_path: ["a/b/c", "a/b/e/f", "a/b/e/f_1", "a/b/e_1", "a/b/c_1", "a/b_1", "a/b_2"],
 }
 
 
