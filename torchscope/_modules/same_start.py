@@ -36,7 +36,10 @@ def refuse_apart(store: VariableStore) -> None:
     module = names.hexdigest()
     _built[module] = _built.get(module, 0) + 1
     mine = numbers.hexdigest()
-    theirs = notes.compare_set(f"torchscope/{module}/{_built[module]}", "", mine)
+    try:
+        theirs = notes.compare_set(f"torchscope/{module}/{_built[module]}", "", mine)
+    except RuntimeError:  # the store of processes that are imagined has no notes
+        return
     if bytes(theirs).decode() != mine:
         rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         mend = (
