@@ -242,16 +242,29 @@ def imagined_processes(count: int) -> Iterator[None]:
         torch.distributed.destroy_process_group()
 
 
+def end_gathering(root: torch.nn.Module) -> None:
+    """Let FSDP2 put the parts of its parameters where they are while nothing runs, as it does before a ``state_dict``.
+
+    After a forward without gradients the gathered ones may still be there, and what is written into them would be lost.
+    """
+    for module in root.modules():
+        for hook in list(module._state_dict_pre_hooks.values()):
+            if (getattr(hook, "__module__", None) or "").startswith("torch.distributed.fsdp"):
+                hook(module, "", False)
+
+
 @runs_at_trace_time
-def mix_with_plain() -> None:
+def mix_with_plain(mix: bool = True) -> bool:
     """Let operations of this thread take plain tensors beside ``DTensor`` tensors, as replicated ones.
 
     The public ``implicit_replication`` is a context that compiled code cannot have and that a backward pass is outside
-    of.
+    of. Returns whether they did before.
     """
     from torch.distributed.tensor import DTensor
 
-    DTensor._op_dispatcher._allow_implicit_replication = True
+    before: bool = DTensor._op_dispatcher._allow_implicit_replication
+    DTensor._op_dispatcher._allow_implicit_replication = mix
+    return before
 
 
 def attention_on_a_cpu() -> object:

@@ -265,6 +265,14 @@ class VariableNotFoundError(ScopeError, ValueError):
         )
 
     @classmethod
+    def of_sharded(cls, path: str, owner: str) -> Self:
+        return cls._said(
+            f"'{path}' does not exist in {owner}, which FSDP2 has sharded: each process would train one of its own.",
+            "Build the module with all its variables first, then shard it.",
+            path=path,
+        )
+
+    @classmethod
     def of_own(cls, path: str, owner: str, nearest: Iterable[str]) -> Self:
         return cls._said(
             f"'{path}' is no variable of {owner} itself: get_variable makes these, other modules have their own.",

@@ -67,7 +67,7 @@ def _process(rank: int, count: int, port: int, cases: dict[str, Case], folder: s
         try:
             case(place)
             told = ""
-        except Exception:
+        except (Exception, pytest.fail.Exception):
             told = traceback.format_exc()
         (place / f"rank{rank}.txt").write_text(told)
         torch._dynamo.reset()

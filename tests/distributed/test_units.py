@@ -226,7 +226,7 @@ def refusals(folder: Path) -> None:
     with pytest.raises(ArgumentTypeError, match="Give a ScopedModule"):
         fully_shard_scopes(nn.Linear(1, 1), "a")  # type: ignore[type-var]
     other = fully_shard_scopes(ScopedModule(loss, seed=0).build(tokens()), "h*", mesh=mesh)
-    refused(lambda: fully_shard_scopes(other, "h*", mesh=mesh), "'h0' is not allowed here.\nIt is a unit already")
+    refused(lambda: fully_shard_scopes(other, "h*", mesh=mesh), "FSDP2 has it already. Name all units in one call")
     refused(lambda: shard(other, mesh, {"**": Shard(0)}), "laid out already: shard a module once, and before FSDP2")
 
 

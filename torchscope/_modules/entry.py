@@ -232,6 +232,8 @@ class AsDefault:
         store = self._root.variables
         if store._forward_pre_hooks:
             store.run_pre_hooks()
+        if store.sharding is not None:
+            store.sharding.enter_block()
         call = Call(self._root, store, current_call())
         call.task = running_task()
         try:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 
 import torch
+from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from .._torch import shared_notes
+from .._variables.module_tree import tensors_of
 from .._variables.sharding import is_sharded
 from .._variables.store import VariableStore
 from ..errors import ArgumentValueError
 
-_SOME = 64  # elements of a variable that are looked at
+_SOME = 64  # elements of a tensor that are looked at one by one; of all there is the sum
 _built: dict[str, int] = {}  # how many modules of the same variables this process built
 
 
@@ -27,12 +30,12 @@ def refuse_apart(store: VariableStore) -> None:
     if notes is None:
         return
     names, numbers = hashlib.blake2b(store.owner.encode()), hashlib.blake2b()
-    for spec in store.declared():
-        tensor = store.find(spec.path)
-        names.update(f"{spec.path} {spec.shape} {spec.dtype}\0".encode("utf-8", "surrogatepass"))
-        if tensor is not None and tensor.numel() and not tensor.is_meta and not is_sharded(tensor):
+    for path, tensor in tensors_of(store):
+        names.update(f"{path} {tuple(tensor.shape)} {tensor.dtype}\0".encode("utf-8", "surrogatepass"))
+        if tensor.numel() and not tensor.is_meta and not is_sharded(tensor) and not is_lazy(tensor):
             some = tensor.detach().reshape(-1)[:_SOME].cpu().contiguous()
             numbers.update(bytes(some.view(torch.uint8).tolist()))
+            numbers.update(repr(complex(tensor.detach().sum(dtype=_widest(tensor)))).encode())
     module = names.hexdigest()
     _built[module] = _built.get(module, 0) + 1
     mine = numbers.hexdigest()
@@ -48,3 +51,9 @@ def refuse_apart(store: VariableStore) -> None:
             "is built. Where each is to have its own numbers, say so: seed=rank."
         )
         raise ArgumentValueError.of("seed", None, mend)
+
+
+def _widest(tensor: Tensor) -> torch.dtype:
+    if tensor.is_complex():
+        return torch.complex128
+    return torch.float64 if tensor.is_floating_point() else torch.int64

@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from .._scopes.arguments import checked, refuse_late
 from .._scopes.scope import Selects, as_patterns
 from .._scopes.stack import innermost, thread
+from .._torch import end_gathering
 from .._variables import collections
 from .._variables.identity import path_of
 from .._variables.initialize import back_to, modes
+from .._variables.module_tree import tensors_of
 from .._variables.request import DeviceLike
 from .._variables.resetting import reset
+from .._variables.sharding import laid_out_as, whole_of
 from .._variables.spec import (
     GLOBAL_VARIABLES,
     LOCAL_VARIABLES,
@@ -368,7 +371,8 @@ class ScopedModule(Toolbox):
             NotBuiltError: as :meth:`parameters`, outside of a call.
         """
         self._refuse_unbuilt_outside_of_calls()
-        return self.get_collection(REGULARIZATION_LOSSES, scope)
+        losses = self.get_collection(REGULARIZATION_LOSSES, scope)
+        return losses if running(self) is not None else [whole_of(loss) for loss in losses]
 
     def regularization_loss(self) -> Tensor:
         """The sum of :meth:`regularization_losses`, a scalar; zero if there are none.
@@ -463,7 +467,9 @@ class ScopedModule(Toolbox):
         unbuilt = [module for module in self.modules() if isinstance(module, VariableStore) and not module.built]
         before = [set(store.specs) for store in unbuilt]
         try:
-            loaded = super().load_state_dict(state_dict, strict, assign)
+            end_gathering(self)
+            laid_out = laid_out_as(state_dict, tensors_of(self))
+            loaded = super().load_state_dict(laid_out, strict, assign)
         except BaseException as error:
             for store, known in zip(unbuilt, before, strict=True):
                 for path in set(store.specs) - known:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .._names.patterns import Patterns, refuse_nothing, selector
+from .._torch import end_gathering
 from ..errors import ArgumentValueError, NotBuiltError, VariableNotFoundError
 from .identity import in_modules, leaves, path_of, refuse_computed
 from .spec import (
@@ -112,6 +113,7 @@ def _scalar(path: str, loss: object) -> Tensor:
 def apply_constraints(store: VariableStore) -> None:
     """Project in place every variable that was declared with a constraint."""
     _refuse_undeclared(store, "constraints")
+    end_gathering(store)
     with torch.no_grad():
         refuse_computed(store, "projected", (spec.path for spec in store.declared() if spec.constraint is not None))
         for spec, variable in store.select():

@@ -27,6 +27,7 @@ from ..initializers import (
     ones_initializer,
     zeros_initializer,
 )
+from .sharding import whole_of
 from .spec import Initializer
 
 _FILL = "Fill the tensor in place: lambda t: t.fill_(1.0), or functools.partial(torch.nn.init.normal_, std=0.1)."
@@ -116,7 +117,7 @@ def as_declared(initializer: Initializer) -> Initializer:
         return initializer()
     if callable(initializer) or initializer is None:
         return initializer
-    return initializer.detach().clone() if isinstance(initializer, Tensor) else copy.deepcopy(initializer)
+    return whole_of(initializer).detach().clone() if isinstance(initializer, Tensor) else copy.deepcopy(initializer)
 
 
 def is_constant(initializer: Initializer) -> bool:
@@ -146,7 +147,7 @@ def value_of(path: str, initializer: Initializer, dtype: torch.dtype | None, see
     else:
         with _global_stream(_stream(path, seed)):
             value = initializer()
-    tensor = _as_tensor(path, value, None, _VALUE)
+    tensor = whole_of(_as_tensor(path, value, None, _VALUE))
     if dtype is not None and not hasattr(value, "dtype") and _may_be(tensor, dtype):
         tensor = _as_tensor(path, value, dtype, _VALUE)
     if dtype is not None and tensor.dtype != dtype:

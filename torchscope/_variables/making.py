@@ -11,7 +11,7 @@ from .initialize import FromVariables, as_declared, fill, gives_value, plain_mod
 from .made_at import caller
 from .module_tree import ModuleTreeDict
 from .request import Request
-from .sharding import Sharding, is_sharded
+from .sharding import Sharding
 from .spec import GLOBAL_VARIABLES, LOCAL_VARIABLES, Initializer, VariableSpec, shared
 from .tracing import refuse
 
@@ -42,7 +42,7 @@ def make(store: ModuleTreeDict, request: Request) -> tuple[VariableSpec, Tensor]
         if type(tensor) is not Tensor:
             refuse(path, store.owner, f"tensors of type {type(tensor).__name__}")
         if value is None:
-            first = initializer.in_a_module(store.find) if isinstance(initializer, FromVariables) else initializer
+            first = initializer.in_a_module(store.find_whole) if isinstance(initializer, FromVariables) else initializer
             fill(tensor, path, first, store.seed, store.layout)
         else:
             tensor.copy_(value)
@@ -114,7 +114,7 @@ def complete(
     declared = _declare(request, as_declared(request.initializer), spec.shape, dtype or spec.dtype)
     if from_file and tensor.dtype == spec.dtype != declared.dtype:
         tensor.data = _converted(spec, tensor.data, declared.dtype)
-    if request.sharding is not None and not is_sharded(tensor):
+    if request.sharding is not None:
         request.sharding.refuse_elsewhere(request.path, store.sharding)
         placed = request.sharding.place(declared, tensor.detach())
         tensor = nn.Parameter(placed, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else placed

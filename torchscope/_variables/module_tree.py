@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from .._names import paths
+from .._torch import end_gathering
 from ..errors import NotBuiltError
 from ..initializers import Layout
 from .conversion import refuse_unreal
 from .initialize import plain_mode
 from .parameter_dict import PathParameterDict, UnbuiltParameters, spec_of_tensor
-from .sharding import ModuleSharding, Sharding
+from .sharding import ModuleSharding, Sharding, laid_out_as, whole_of
 from .spec import VariableSpec
 
 # Where a variable comes from whose declaration the next get completes: that decides what may become of its tensor.
@@ -57,10 +58,15 @@ class ModuleTreeDict(PathParameterDict):
         self.units: dict[str, nn.Module] = {}
         self.is_replica = False
 
+    def find_whole(self, path: str) -> Tensor | None:
+        """All of the tensor of ``path``, or ``None``."""
+        tensor = self.find(path)
+        return None if tensor is None else whole_of(tensor)
+
     def share_seed(self, sharding: Sharding) -> None:
         """Let all processes draw the same numbers; a module without a seed takes that of the first process."""
         if self.seed is None:
-            self.seed = sharding.seed()
+            self.seed = sharding.seed(self.owner)
 
     def drop(self, path: str) -> None:
         """Forget ``path``."""
@@ -130,14 +136,19 @@ class ModuleTreeDict(PathParameterDict):
         self, state_dict: Mapping[str, Any], prefix: str, local_metadata: dict[str, Any], *more: Any
     ) -> None:
         """Load; a store that was never built first makes its variables from what is there."""
+        if self.units:
+            end_gathering(self)
         if not self.built:
             with self.lock:
                 self._make_from(state_dict, prefix, local_metadata)
         with self._walked():
-            super()._load_from_state_dict(state_dict, prefix, local_metadata, *more)
+            mine = ((prefix + path, tensor) for path, tensor in held_by(self))
+            super()._load_from_state_dict(laid_out_as(state_dict, mine), prefix, local_metadata, *more)
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         """Save, and note beside torch's version number what is no trainable parameter: an unbuilt module reads it."""
+        if self.units:
+            end_gathering(self)
         with self._walked():
             super()._save_to_state_dict(destination, prefix, keep_vars)
             metadata = getattr(destination, "_metadata", {}).get(prefix[:-1])

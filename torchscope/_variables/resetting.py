@@ -7,6 +7,7 @@ import functools
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from .._torch import end_gathering
 from ..errors import InitializerError
 from .identity import refuse_computed
 from .initialize import FromVariables, fill, plain_mode, stream_of, value_of
@@ -29,6 +30,7 @@ def reset(store: VariableStore) -> None:
         mend = "They came from a state_dict, or pickle lost the function: call the module once before resetting."
         raise InitializerError.of(unknown[0], problem, mend)
     refuse_computed(store, "filled", list(store.specs))
+    end_gathering(store)
     with plain_mode():
         tied = store.tied()
         for spec, variable in store.select():
@@ -47,7 +49,7 @@ def _fill(store: VariableStore, spec: VariableSpec, tensor: Tensor) -> None:
         tensor.copy_(value_of(spec.path, spec.initializer, spec.dtype, store.seed))
         return
     first = spec.initializer
-    first = first.in_a_module(store.find) if isinstance(first, FromVariables) else first
+    first = first.in_a_module(store.find_whole) if isinstance(first, FromVariables) else first
     fill(tensor, spec.path, first, store.seed, store.layout)
 
 

@@ -7,7 +7,8 @@ made so from the first: the store hands the numbers of one new variable at a tim
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 import torch
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Sharding(ABC):
@@ -29,7 +31,7 @@ class Sharding(ABC):
         """Raise if a module is not laid out over the processes over which a variable of it is to be."""
 
     @abstractmethod
-    def seed(self) -> int:
+    def seed(self, owner: str) -> int:
         """A seed that all processes have in common, for a module that has none."""
 
     @abstractmethod
@@ -61,6 +63,10 @@ class ModuleSharding(Sharding):
     ) -> R:
         """Run a call of the module: plain tensors go in and come out."""
 
+    @abstractmethod
+    def enter_block(self) -> None:
+        """A block of ``as_default()`` begins: what is in it meets the variables as they are."""
+
 
 def is_sharded(tensor: Tensor) -> bool:
     """Whether a tensor is a ``DTensor``, of which this process may hold a part."""
@@ -87,3 +93,30 @@ def local_part(whole: Tensor, like: DTensor) -> Tensor:
     from torch.distributed.tensor import distribute_tensor
 
     return distribute_tensor(whole, like.device_mesh, like.placements, src_data_rank=None).to_local()
+
+
+def whole_of(tensor: Tensor) -> Tensor:
+    """All of a tensor, gathered from all processes if it is laid out; of one without numbers, one without numbers."""
+    if not is_sharded(tensor):
+        return tensor
+    laid_out = cast("DTensor", tensor)
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta") if tensor.is_meta else laid_out.full_tensor()
+
+
+def laid_out_as(state: Mapping[str, T], tensors: Iterable[tuple[str, Tensor]]) -> Mapping[str, T]:
+    """A ``state_dict`` whose plain tensors are laid out as those of the module that they go to."""
+    changed: dict[str, T] = {}
+    for key, tensor in tensors:
+        value = state.get(key)
+        if is_sharded(tensor) and isinstance(value, Tensor) and not is_sharded(value) and value.shape == tensor.shape:
+            from torch.distributed.tensor import distribute_tensor
+
+            laid_out = cast("DTensor", tensor)
+            mesh, placements = laid_out.device_mesh, laid_out.placements
+            changed[key] = distribute_tensor(value.detach(), mesh, placements, src_data_rank=None)  # type: ignore[assignment]
+    if not changed:
+        return state
+    laid = OrderedDict({**state, **changed})
+    if hasattr(state, "_metadata"):  # the versions of the modules, as torch keeps them
+        laid._metadata = state._metadata  # type: ignore[attr-defined]
+    return laid

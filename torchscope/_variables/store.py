@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 import torch
@@ -19,6 +20,7 @@ from .module_tree import ModuleTreeDict
 from .path_tree import PathNode, tree_of
 from .request import Request
 from .reuse import Reuse, Verdict, verdict
+from .sharding import is_sharded
 from .spec import VariableSpec
 from .tracing import refuse, refuse_missing, refuse_new_in_branch, tracer
 
@@ -250,6 +252,8 @@ class VariableStore(ModuleTreeDict):
 
     def _create(self, call: Asker, request: Request) -> Tensor:
         path = request.path
+        if self._is_fsdps():
+            raise VariableNotFoundError.of_sharded(path, self.owner)
         spec, tensor = make(self, request)
         if path in self.specs:
             problem = "its initializer got the very variable that it is to fill"
@@ -257,6 +261,14 @@ class VariableStore(ModuleTreeDict):
         self.note_created(call, path, {path: tensor})  # before it is put there: an interrupt leaves nothing
         self.put(spec, tensor)
         return tensor
+
+    def _is_fsdps(self) -> bool:
+        """Whether FSDP2 has sharded what there is: what comes later, it does not know."""
+        if self.units or self.sharding is not None:
+            return bool(self.units)
+        return any(
+            parameter is not None and is_sharded(parameter) for parameter in islice(self._parameters.values(), 1)
+        )
 
     def note_created(self, call: Asker, path: str, tensors: Mapping[str, Tensor]) -> None:
         """Note what a call created at a path, to take it back if the call fails, and to keep the first values.

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 import torch
 
 from .._modules.scoped_module import ScopedModule
+from .._torch import end_gathering
 from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError, CheckpointError
 from ._entry import Entry
@@ -92,6 +93,7 @@ def load_checkpoint(
         raise ArgumentTypeError.of("module", module, "Give a ScopedModule; another module loads a state_dict.")
     saved = path if isinstance(path, Checkpoint) else open(path)
     store = module.variables
+    end_gathering(store)
     names, left_out = renamed(saved, rename)
     if assignment_map is not None and not (isinstance(assignment_map, Mapping) and assignment_map):
         mend = "Give a dict from names or scopes of the checkpoint to those of the module, or leave it out."

@@ -83,4 +83,5 @@ def _names(mesh: DeviceMesh) -> tuple[str, ...]:
 
 def _described(mesh: DeviceMesh) -> str:
     sizes = ", ".join(f"{name} of {size}" for name, size in zip(_names(mesh), mesh.shape, strict=True))
-    return f"The mesh has {sizes}"
+    unnamed = "" if mesh.mesh_dim_names else " (init_device_mesh(..., mesh_dim_names=...) names them)"
+    return f"The mesh has {sizes}{unnamed}"

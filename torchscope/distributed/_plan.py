@@ -17,9 +17,10 @@ from .._modules.scoped_module import ScopedModule
 from .._scopes.scope import Selects, as_patterns
 from .._tools.plan import Optimizer, explained, inputs_on_meta, on_meta, training_of
 from .._tools.summary import size
-from .._torch import imagined_processes, tree_leaves
+from .._torch import imagined_processes, mix_with_plain, tree_leaves
 from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError
+from ._placements import Placements
 from ._rules import Axes, Rules
 from ._shard import shard
 from ._traffic import Traffic
@@ -65,10 +66,11 @@ class Plan:
 
 def plan(
     model: ScopedModule,
-    *inputs: object,
+    *args: object,
     mesh: Mapping[str, int],
     rules: Rules | None = None,
     axes: Axes | None = None,
+    inputs: Placements | None = None,
     fsdp: str | None = None,
     scopes: Selects | None = None,
     optimizer: Optimizer = "AdamW",
@@ -92,9 +94,9 @@ def plan(
 
     Args:
         model: the module, built or not; it stays as it is.
-        *inputs: what one process would be given, on any device.
+        *args: what one process would be given, on any device.
         mesh: the sizes of the dimensions of the mesh, by name.
-        rules, axes: as of :func:`shard`, for the dimensions other than ``fsdp``.
+        rules, axes, inputs: as of :func:`shard`, for the dimensions other than ``fsdp``.
         fsdp: the dimension along which FSDP2 shards; none by default.
         scopes: its units, as of :func:`fully_shard_scopes`; by default the module is one.
         optimizer: one of ``torch.optim``, or its name.
@@ -110,18 +112,20 @@ def plan(
     if dist.is_initialized():
         raise ArgumentValueError.of("mesh", sizes, "Processes are running here: plan in a process without them.")
     others = tuple(name for name in sizes if name != fsdp)
+    if scopes is not None and fsdp is None:
+        raise ArgumentValueError.of("scopes", scopes, "They are units of FSDP2: say along which dimension, fsdp='dp'.")
+    if not others and not (rules is None and axes is None and inputs is None):
+        raise ArgumentValueError.of("mesh", sizes, "No dimension is left beside fsdp for rules, axes and inputs.")
     alone = imagined_processes(math.prod(sizes.values()))
     with alone, explained(model.variables.owner), _sharding_kept(model), on_meta(model), torch.random.fork_rng([]):
         whole = init_device_mesh("cpu", tuple(sizes.values()), mesh_dim_names=tuple(sizes))
         if others:
-            shard(model, whole[others], rules, axes=axes)
-        given = inputs_on_meta(inputs)
+            shard(model, whole[others], rules, axes=axes, inputs=inputs)
+        given = inputs_on_meta(args)
         model.build(*given)
         with Traffic() as traffic:
-            for output in tree_leaves(model(*given)):
-                if isinstance(output, Tensor) and output.requires_grad:
-                    output.sum().backward()  # type: ignore[no-untyped-call]
-                    break
+            outputs = [each for each in tree_leaves(model(*given)) if isinstance(each, Tensor) and each.requires_grad]
+            torch.autograd.backward(outputs, [torch.ones_like(each) for each in outputs])
         held, gathered = _parts(model, sizes.get(fsdp or "", 1), scopes, traffic.received)
     training = training_of(held, optimizer)
     parameters = sum(parameter.numel() * parameter.itemsize for parameter in held)
@@ -132,14 +136,17 @@ def _sizes(mesh: Mapping[str, int]) -> dict[str, int]:
     """A mesh that is only told of."""
     if not isinstance(mesh, Mapping) or not mesh:
         raise ArgumentTypeError.of("mesh", mesh, 'Give the sizes of its dimensions by name: {"dp": 8, "tp": 4}.')
-    if not all(isinstance(count, int) and count >= 1 for count in mesh.values()):
+    if not all(isinstance(count, int) and count is not True and count >= 1 for count in mesh.values()):
         raise ArgumentValueError.of("mesh", dict(mesh), "Its sizes are whole numbers from 1 on.")
+    if not all(isinstance(name, str) and name for name in mesh):
+        raise ArgumentTypeError.of("mesh", dict(mesh), 'Its dimensions have names: {"dp": 8, "tp": 4}.')
     return dict(mesh)
 
 
 @contextmanager
 def _sharding_kept(model: nn.Module) -> Iterator[None]:
-    """Let a module be laid out in the block alone."""
+    """Let a module be laid out in the block alone, and plain tensors be taken beside others there alone."""
+    mixed = mix_with_plain(False)
     stores = [module for module in model.modules() if isinstance(module, VariableStore)]
     before = [store.sharding for store in stores]
     try:
@@ -147,6 +154,7 @@ def _sharding_kept(model: nn.Module) -> Iterator[None]:
     finally:
         for store, sharding in zip(stores, before, strict=True):
             store.sharding = sharding
+        mix_with_plain(mixed)
 
 
 def _parts(
@@ -154,18 +162,21 @@ def _parts(
 ) -> tuple[list[nn.Parameter], int]:
     """The parameters as the first process holds them, and the bytes of the largest unit; its traffic is added."""
     store, held, units = model.variables, list[nn.Parameter](), dict[str, int]()
-    paths = [] if scopes is None or count == 1 else units_of(store, as_patterns(scopes, "scopes"))
+    paths = [] if scopes is None else units_of(store, as_patterns(scopes, "scopes"))
     for name, parameter in model.named_parameters():
         local = parameter.to_local() if isinstance(parameter, DTensor) else parameter
         rows = math.ceil(local.shape[0] / count) if local.dim() else 1
         part = torch.empty((rows, *local.shape[1:]) if local.dim() else (), dtype=local.dtype, device="meta")
         held.append(nn.Parameter(part, parameter.requires_grad))
+        if count > 1 and not local.dim():
+            mend = f"FSDP2 does not shard '{name.removeprefix('variables.')}', which has no axis."
+            raise ArgumentValueError.of("fsdp", None, mend)
         if count > 1:
             path = name.removeprefix("variables.")
             unit = max((each for each in paths if path.startswith((f"{each}/", f"{each}."))), key=len, default="")
-            units[unit] = units.get(unit, 0) + part.numel() * part.itemsize * count
-    for unit, total in units.items():
-        moved = total * (count - 1) // count
-        received["all-gather"] = received.get("all-gather", 0) + moved * (2 if unit else 1)  # once more in backward
-        received["reduce-scatter"] = received.get("reduce-scatter", 0) + moved
+            here = part.numel() * part.itemsize
+            units[unit] = units.get(unit, 0) + here * count
+            received["all-gather"] = received.get("all-gather", 0) + here * (count - 1) * (2 if unit else 1)  # backward
+            if parameter.requires_grad:
+                received["reduce-scatter"] = received.get("reduce-scatter", 0) + here * (count - 1)
     return held, max(units.values(), default=0)

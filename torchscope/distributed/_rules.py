@@ -9,6 +9,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import Replicate, Shard
 from torch.distributed.tensor.placement_types import Placement
 
+from .._names.paths import nearest
 from .._names.patterns import Patterns, refuse_nothing, selector
 from .._scopes.scope import VariableScope, as_patterns
 from .._variables.spec import VariableSpec
@@ -45,6 +46,8 @@ class Table:
         for rule in self.rules:
             if not callable(rule.how):
                 on_mesh(mesh, rule.how, f"rules[{rule.written!r}]")
+        if axes is not None and not isinstance(axes, Mapping):
+            raise ArgumentTypeError.of("axes", axes, 'Give a dict of names of axes: {"mlp": "tp", "embed": None}.')
         for dimension in (axes or {}).values():
             if dimension is not None:
                 refuse_unknown_dimension(mesh, dimension, "axes")
@@ -93,6 +96,12 @@ class Table:
                 overlap say different things and neither is the more general one.
         """
         paths = [spec.path for spec in specs]
+        named = {name for spec in specs for name in spec.axes or ()}
+        for name, dimension in (self.axes or {}).items():
+            if dimension is not None and name not in named:
+                near = nearest(name, sorted(filter(None, named)))
+                hint = f"Nearest: {', '.join(near)}." if near else "get_variable(..., axes=...) names them."
+                raise ArgumentValueError.of("axes", name, f"No variable of {self.owner} has such an axis. {hint}")
         taken: dict[str, int] = {}
         selected: list[set[str]] = []
         for number, rule in enumerate(self.rules):

@@ -18,7 +18,8 @@ from ._attention import teach_attention
 from ._calls import Boundary
 from ._placements import Placements, on_mesh
 from ._rules import Axes, How, Rules, Table
-from ._sharding import OfModule, OfScope, as_before, put, reduce_gradients_once, specs_of, tensors_that_are
+from ._sharding import OfModule, OfScope, as_before, put, specs_of, tensors_that_are
+from ._start import refuse_different
 
 
 @overload
@@ -109,17 +110,21 @@ def shard(
         raise ArgumentTypeError.of("mesh", mesh, "Give a DeviceMesh, such as init_device_mesh('cpu', (2,)).")
     stores = {name.removesuffix("variables"): m for name, m in model.named_modules() if isinstance(m, VariableStore)}
     for store in stores.values():
-        if store.sharding is not None or any(map(is_sharded, store.values())):
+        if (store.sharding is not None and store.built) or any(map(is_sharded, store.values())):
             mend = f"The variables of {store.owner} are laid out already: shard a module once, and before FSDP2."
             raise ArgumentValueError.of("model", store.owner, mend)
     table = Table(mesh, model.variables.owner, rules, axes)
     boundary = Boundary(mesh, on_mesh(mesh, Replicate() if inputs is None else inputs, "inputs"))
     teach_attention()
+    seeds = [store.seed for store in stores.values()]
+    refuse_different(mesh, {"seed": seeds, "rules": rules, "axes": axes, "inputs": inputs})
     if model.variables.built:
         table.check(specs_of(model))
     _lay_out_what_is_there(model, table)
     for prefix, store in stores.items():
         store.sharding = OfModule(table, boundary, prefix)
+        if store.built:
+            store.share_seed(store.sharding)  # what is filled anew is the same everywhere too
     return model
 
 
@@ -142,5 +147,3 @@ def _lay_out_what_is_there(model: ScopedModule, table: Table) -> None:
                 placed[id(tensor)] = as_before(tensor, whole)
             module, _, name = each.key.rpartition(".")
             put(modules[module], name, placed[id(tensor)])
-    if placed:
-        reduce_gradients_once(model)

@@ -12,7 +12,8 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, distribute_tensor, empty
 from torch.distributed.tensor.placement_types import Placement
 
-from .._variables.module_tree import held_by, tensors_of
+from .._torch import mix_with_plain
+from .._variables.module_tree import held_by
 from .._variables.sharding import ModuleSharding, Sharding, is_sharded
 from .._variables.spec import Kind, VariableSpec
 from .._variables.store import VariableStore
@@ -36,10 +37,12 @@ class OnMesh(Sharding):
         """How a variable is laid out."""
         raise NotImplementedError
 
-    def seed(self) -> int:
-        return agreed_seed(self.mesh)
+    def seed(self, owner: str) -> int:
+        return agreed_seed(self.mesh, owner)
 
     def place(self, spec: VariableSpec, tensor: Tensor) -> Tensor:
+        if isinstance(tensor, DTensor):  # it was loaded before its scope said how
+            return tensor.redistribute(self.mesh, self.placements(spec))
         return distribute_tensor(tensor, self.mesh, self.placements(spec), src_data_rank=None)
 
     def empty(self, spec: VariableSpec, device: object) -> Tensor:
@@ -56,7 +59,7 @@ class OfScope(OnMesh):
 
     def __init__(self, mesh: DeviceMesh, how: How) -> None:
         super().__init__(mesh)
-        if not callable(how):
+        if not callable(how) or isinstance(how, nn.Module):
             on_mesh(mesh, how, "the placement")
         self.how = how
 
@@ -99,30 +102,14 @@ class OfModule(OnMesh, ModuleSharding):
     def check(self, root: nn.Module) -> None:
         if not self.prefix:  # the last that is complete
             self.table.check(specs_of(root))
-        reduce_gradients_once(root)
 
     def run(
         self, function: Callable[..., R], root: object, args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> R:
         return self.boundary.run(function, root, args, kwargs)
 
-
-def reduce_gradients_once(root: nn.Module) -> None:
-    """Let the gradient of a parameter be laid out as the parameter is, as soon as it is there.
-
-    Some come as sums that are still to be made over the processes, which every operation of an optimizer would do
-    again.
-    """
-    for _, parameter in tensors_of(root):
-        is_new = getattr(parameter, "_post_accumulate_grad_hooks", None) is None
-        if is_sharded(parameter) and is_new and parameter.is_leaf and parameter.requires_grad:
-            parameter.register_post_accumulate_grad_hook(_laid_out_as_it)  # type: ignore[no-untyped-call]
-
-
-def _laid_out_as_it(parameter: Tensor) -> None:
-    gradient = parameter.grad
-    if isinstance(parameter, DTensor) and isinstance(gradient, DTensor):
-        parameter.grad = gradient.redistribute(placements=parameter.placements)
+    def enter_block(self) -> None:
+        mix_with_plain()
 
 
 def as_before(tensor: Tensor, placed: Tensor) -> Tensor:

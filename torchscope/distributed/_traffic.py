@@ -15,8 +15,8 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Count, in the block, the bytes that this process receives by collectives: ``received``, by kind.
 
     Collectives are counted as rings do them, which is the least: of n processes each receives ``(n - 1) / n`` of what
-    is gathered or scattered, and twice that of what is reduced to all. What C++ starts by itself, as DDP does, is not
-    seen.
+    is gathered or scattered, and twice that of what is reduced to all; of other kinds all that this process is given.
+    What C++ starts by itself, as DDP does, is not seen.
     """
 
     def __init__(self) -> None:
@@ -48,6 +48,13 @@ _KINDS = {
     "reduce_scatter_tensor": "reduce-scatter",
     "_reduce_scatter_base_": "reduce-scatter",
     "all_to_all_single": "all-to-all",
+    "allgather_": "all-gather",
+    "reduce_scatter_": "reduce-scatter",
+    "broadcast": "broadcast",
+    "broadcast_": "broadcast",
+    "reduce_": "reduce",
+    "scatter_": "scatter",
+    "gather_": "gather",
 }
 
 
@@ -56,6 +63,11 @@ def _received(kind: str, args: tuple[object, ...], result: object) -> int:
     if kind == "all-reduce":
         count = group_size(args[2] if isinstance(args[1], str) else args[1])
         return 2 * sum(given) * (count - 1) // count
+    if kind in ("broadcast", "reduce", "scatter", "gather"):
+        return given[0] if given else 0
+    if kind in ("all-gather", "reduce-scatter") and isinstance(args[1], list | tuple):  # lists of tensors
+        here, there = (sum(each.numel() * each.itemsize for each in _tensors((args[n],))) for n in (0, 1))
+        return abs(there - here)
     if len(given) == 1:
         given += [tensor.numel() * tensor.itemsize for tensor in _tensors((result,))]
     return max(given) if kind == "all-to-all" else max(given) - min(given)

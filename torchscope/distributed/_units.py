@@ -8,7 +8,7 @@ from typing import ParamSpec, TypedDict, TypeVar, Unpack
 
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, OffloadPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from torch.distributed.tensor import Shard
 
 from .._modules.scoped_module import ScopedModule
@@ -81,6 +81,7 @@ def fully_shard_scopes(model: M, scopes: Selects, **options: Unpack[FSDPOptions]
         mend = "FSDP2 shards variables that there are: build the model first, on the meta device where it is too large."
         raise ArgumentValueError.of("model", model.variables.owner, mend)
     store = model.variables
+    _refuse_before(model, options)
     units = units_of(store, as_patterns(scopes, "scopes"))
     ignored = set(options.get("ignored_params") or ())
     options["ignored_params"] = ignored  # of those that are units, which it grows by, too
@@ -91,6 +92,34 @@ def fully_shard_scopes(model: M, scopes: Selects, **options: Unpack[FSDPOptions]
             ignored |= _shard_scope(store, path, units, options)
     _fully_shard(model, options)
     return model
+
+
+def _refuse_before(model: ScopedModule, options: FSDPOptions) -> None:
+    """Find what FSDP2 would fail at half-way.
+
+    Raises:
+        ArgumentTypeError, ArgumentValueError: the message says what it is.
+    """
+    owner, mesh, sharding = model.variables.owner, options.get("mesh"), model.variables.sharding
+    if isinstance(model, FSDPModule):
+        raise ArgumentValueError.of("model", owner, "FSDP2 has it already. Name all units in one call.")
+    if mesh is not None and not isinstance(mesh, DeviceMesh):
+        raise ArgumentTypeError.of("mesh", mesh, "Give a DeviceMesh, such as init_device_mesh('cpu', (2,)).")
+    if sharding is not None:
+        theirs: object = getattr(sharding, "mesh", None)
+        known = set(theirs.mesh_dim_names or ()) if isinstance(theirs, DeviceMesh) else set()
+        mine = set(mesh.mesh_dim_names or ()) if mesh is not None else known
+        if not mine or mine & known:
+            mend = (
+                f"{owner} is laid out over {sorted(known)}. Give another dimension of the same mesh: mesh=mesh['dp']."
+            )
+            raise ArgumentValueError.of("mesh", mesh, mend)
+    ignored = options.get("ignored_params") or ()
+    for name, parameter in model.named_parameters():
+        if not parameter.dim() and parameter not in ignored:
+            path = name.removeprefix("variables.")
+            mend = f"FSDP2 does not shard '{path}', which has no axis. Make it a vector, or put it in ignored_params."
+            raise ArgumentValueError.of("model", owner, mend)
 
 
 def _fully_shard(module: nn.Module, options: FSDPOptions) -> None:
@@ -152,7 +181,7 @@ class Unit(nn.Module):
         super().__init__()
         self._parameters = _Below(store, paths)  # type: ignore[assignment]  # None stands for no parameter
 
-    def forward(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def forward(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function whose scope it is."""
         return function(*args, **kwargs)
 
