@@ -183,6 +183,8 @@ def learn(run: Run, data: Tensor, args: argparse.Namespace, device: torch.device
     first = is_first()
     optimizer = torch.optim.AdamW(run.model.parameters(), weight_decay=0.01)
     begin = resume(args.out, run.model, optimizer)
+    if first and begin:
+        print(f"goes on from step {begin}")
     curves = SummaryWriter(args.out / "curves", purge_step=begin) if first else None
     steps = range(begin, args.steps)
     for step in tqdm(steps, initial=begin, total=args.steps, unit="step", file=sys.stderr, disable=not first):

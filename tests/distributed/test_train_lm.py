@@ -87,7 +87,8 @@ def test_the_curve_is_that_of_one_process_also_after_a_kill(tmp_path: Path) -> N
 
     (many / "partial").mkdir(exist_ok=True)
     (many / "partial" / ".metadata").write_text("cut short")
-    run(many, "--steps", "9", "--save-every", "9", "--parallel", "fsdp", processes=2)
+    printed = run(many, "--steps", "9", "--save-every", "9", "--parallel", "fsdp", processes=2)
+    assert f"goes on from step {done}" in printed
     assert curve(many) == pytest.approx(expected, rel=1e-4)
     assert not (many / "partial").exists()
 

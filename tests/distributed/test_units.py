@@ -92,6 +92,8 @@ def with_tensor_parallel(folder: Path) -> None:
     assert tuple(model.variables["h0/mlp/up"].to_local().shape) == (4, 16)
     assert_same_start(model, reference())
     same_losses(model, mesh["dp"])
+    model.load_state_dict(reference().state_dict())  # plain tensors, which all processes have
+    assert_same_start(model, reference())
 
 
 def with_tensor_parallel_on_meta(folder: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from torchscope import AUTO_REUSE, ArgumentValueError, ScopedModule, get_variable, get_variable_scope, variable_scope
 from torchscope._names import default_names
+from torchscope._names.events import BASE, Entry
 
 
 def opened(default_name: str) -> str:
@@ -236,3 +237,11 @@ def test_names_that_were_opened_by_name_are_passed_over_one_by_one(before: str |
         return [opened("block") for _ in range(4)]
 
     assert ScopedModule(forward)() == ["block", "block_2", "block_4", "block_5"]
+
+
+def test_a_scope_in_which_none_was_opened_is_known() -> None:
+    """Default names in a block of ``compile_once`` begin anew only there."""
+    counts, events = default_names.Counts(), [Entry("a/b/", "", "a/b", True), None]
+    assert counts.opened_nothing_in(events, 0, BASE, "")
+    assert not counts.opened_nothing_in(events, 1, BASE, "")
+    assert counts.opened_nothing_in(events, 1, BASE, "c/")
