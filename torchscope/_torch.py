@@ -270,3 +270,8 @@ def mix_with_plain(mix: bool = True) -> bool:
 def attention_on_a_cpu() -> object:
     """The operator of attention that torch's table of operations and costs lacks; without it, it costs nothing."""
     return getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+
+
+def attention_of_gradients_on_a_cpu() -> object:
+    """The operator of its backward pass."""
+    return getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward", None)

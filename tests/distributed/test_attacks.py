@@ -317,7 +317,7 @@ def what_fsdp2_would_fail_at(folder: Path) -> None:
     refused(lambda: fully_shard_scopes(laid_out, "h*", mesh=mesh), "Give another dimension of the same mesh")
     anything: Any = fully_shard_scopes
     refused(lambda: anything(model, "h*", mesh="dp"), "Give a DeviceMesh", ArgumentTypeError)
-    assert not model.variables.units
+    assert not model.variables.fsdp_units
 
 
 def copies_reduce_their_gradients_too(folder: Path) -> None:

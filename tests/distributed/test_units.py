@@ -204,7 +204,7 @@ def units_inside_of_units(folder: Path) -> None:
     model = ScopedModule(forward, seed=0).build(x)
     expected = model(x).detach()
     fully_shard_scopes(model, ["o*", "o*/inner"], mesh=mesh_of(dp=2))
-    assert set(model.variables.units) == {"o0", "o1", "o0/inner", "o1/inner"}
+    assert set(model.variables.fsdp_units) == {"o0", "o1", "o0/inner", "o1/inner"}
     torch.testing.assert_close(model(x), expected)
 
 

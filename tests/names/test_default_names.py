@@ -241,7 +241,7 @@ def test_names_that_were_opened_by_name_are_passed_over_one_by_one(before: str |
 
 def test_a_scope_in_which_none_was_opened_is_known() -> None:
     """Default names in a block of ``compile_once`` begin anew only there."""
-    counts, events = default_names.Counts(), [Entry("a/b/", "", "a/b", True), None]
+    counts, events = default_names.Counts(), [Entry("a/", "", "a", True), None]
     assert counts.opened_nothing_in(events, 0, BASE, "")
     assert not counts.opened_nothing_in(events, 1, BASE, "")
     assert counts.opened_nothing_in(events, 1, BASE, "c/")

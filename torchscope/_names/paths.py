@@ -17,9 +17,9 @@ from ..errors import InvalidNameError
 _FORBIDDEN = re.compile(r"""[.:"\\\s\x00-\x1f\x7f-\x9f]""")
 # What `model.variables` holds as an attribute, where torch.fx would find it instead of the variable.
 _ATTRIBUTES = (
-    "_keys building building_calls built collected device dtype entered first_values is_replica layout lock"
-    " made_strictly makers module_made_at of_other_code owner parts path_of_id provisional seed settled specs tagged"
-    " tree"
+    "_keys building building_calls built collected device dtype entered first_values fsdp_units function_scopes"
+    " is_replica layout lock made_strictly makers module_made_at of_other_code owner parts path_of_id provisional seed"
+    " settled sharding specs tagged tree"
 )
 _HIDDEN = ("Cf", "Cs", "Co", "Cn")  # formats, halves of characters, and what is no character
 _TAKEN_AT_ROOT = frozenset((*dir(nn.Module()), *_ATTRIBUTES.split(), *keyword.kwlist, "_extra_state"))

@@ -27,7 +27,7 @@ def as_unit(scope: VariableScope, function: Callable[P, R]) -> Callable[P, R]:
     store = call.store
     if call.building is not None:
         store.function_scopes.add(scope.name)
-    if not store.units:
+    if not store.fsdp_units:
         return function
-    unit = store.units.get(scope.name)
+    unit = store.fsdp_units.get(scope.name)
     return function if unit is None else functools.partial(unit, function)

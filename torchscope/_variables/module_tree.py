@@ -39,7 +39,7 @@ class ModuleTreeDict(PathParameterDict):
         makers: of the modules of ``get_module``, by path; the next get of a path brings back what pickle lost.
         sharding: how its variables are laid out over processes; ``None`` if each has all of them.
         function_scopes: the paths of scopes that functions opened, which FSDP2 can run as units.
-        units: the modules that stand for such scopes.
+        fsdp_units: the modules that stand for such scopes.
         is_replica: whether it is a copy on another device for the time of one call, by ``DataParallel``.
     """
 
@@ -55,7 +55,7 @@ class ModuleTreeDict(PathParameterDict):
         self.makers: dict[str, Maker] = {}
         self.sharding: ModuleSharding | None = None
         self.function_scopes: set[str] = set()
-        self.units: dict[str, nn.Module] = {}
+        self.fsdp_units: dict[str, nn.Module] = {}
         self.is_replica = False
 
     def find_whole(self, path: str) -> Tensor | None:
@@ -136,7 +136,7 @@ class ModuleTreeDict(PathParameterDict):
         self, state_dict: Mapping[str, Any], prefix: str, local_metadata: dict[str, Any], *more: Any
     ) -> None:
         """Load; a store that was never built first makes its variables from what is there."""
-        if self.units:
+        if self.fsdp_units:
             end_gathering(self)
         if not self.built:
             with self.lock:
@@ -147,7 +147,7 @@ class ModuleTreeDict(PathParameterDict):
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         """Save, and note beside torch's version number what is no trainable parameter: an unbuilt module reads it."""
-        if self.units:
+        if self.fsdp_units:
             end_gathering(self)
         with self._walked():
             super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -238,7 +238,7 @@ class ModuleTreeDict(PathParameterDict):
             "layout": "torch",
             "sharding": None,
             "function_scopes": set(),
-            "units": {},
+            "fsdp_units": {},
         }  # what a store had not before 0.3
         super().__setstate__({**new, **state})  # type: ignore[no-untyped-call]
         self.provisional |= {spec.path: "pickle" for spec in self.declared() if spec.lost_callables}

@@ -264,8 +264,8 @@ class VariableStore(ModuleTreeDict):
 
     def _is_fsdps(self) -> bool:
         """Whether FSDP2 has sharded what there is: what comes later, it does not know."""
-        if self.units or self.sharding is not None:
-            return bool(self.units)
+        if self.fsdp_units or self.sharding is not None:
+            return bool(self.fsdp_units)
         return any(
             parameter is not None and is_sharded(parameter) for parameter in islice(self._parameters.values(), 1)
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed.tensor import Replicate, Shard
@@ -13,16 +13,17 @@ from torch.distributed.tensor.experimental import register_sharding
 from torch.distributed.tensor.placement_types import Placement
 from torch.overrides import TorchFunctionMode
 
-from .._torch import tree_leaves
+from .._torch import attention_of_gradients_on_a_cpu, attention_on_a_cpu, tree_leaves
 
 Ways = Sequence[tuple[list[Placement | None], list[Placement | None]]]
 
 
 def teach_attention() -> None:
     """Let attention on a CPU run on parts of the batch (axis 0) and of the heads (axis 1), as on a GPU."""
-    for name, outputs, inputs in (("", 2, 3), ("_backward", 3, 6)):
-        operator = getattr(torch.ops.aten, f"_scaled_dot_product_flash_attention_for_cpu{name}").default
-        register_sharding(operator)(_ways(outputs, inputs))
+    for packet, outputs, inputs in ((attention_on_a_cpu(), 2, 3), (attention_of_gradients_on_a_cpu(), 3, 6)):
+        operator = getattr(packet, "default", None)
+        if operator is not None:  # in a release that lacks it, attention is made of its parts
+            register_sharding(operator)(_ways(outputs, inputs))
 
 
 def _ways(outputs: int, inputs: int) -> Callable[..., Ways]:
@@ -53,7 +54,9 @@ class _AttentionAsOne(TorchFunctionMode):
     ) -> object:
         kwargs = kwargs or {}
         if function is F.scaled_dot_product_attention and len(args) <= 3 and kwargs.keys() <= _TAKEN:
-            return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args, **kwargs)[0]
+            attention = cast("Callable[..., tuple[Tensor, Tensor]] | None", attention_on_a_cpu())
+            if attention is not None:
+                return attention(*args, **kwargs)[0]
         return function(*args, **kwargs)
 
 

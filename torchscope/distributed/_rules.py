@@ -18,7 +18,7 @@ from ._placements import Placements, for_shape, on_mesh, refuse_unknown_dimensio
 
 How = Placements | Callable[[VariableSpec], Placements]
 Pattern = str | VariableScope
-Rules = Mapping[Pattern | tuple[Pattern, ...], How]
+Rules = Mapping[str, How] | Mapping[Pattern | tuple[Pattern, ...], How]
 Axes = Mapping[str, str | None]
 
 

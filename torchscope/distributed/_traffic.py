@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
-import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from .._torch import TorchDispatchMode, group_size
+
+
+class Schema(Protocol):
+    """What an operator is called."""
+
+    name: str
+
+
+class Operator(Protocol):
+    """An operator, as modes that see each are given it."""
+
+    _schema: Schema
+
+    def __call__(self, *args: object, **kwargs: object) -> object: ...
 
 
 class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -25,7 +39,7 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self,
-        function: torch._ops.OpOverload,
+        function: Operator,
         types: Sequence[type],
         args: tuple[object, ...] = (),
         kwargs: Mapping[str, object] | None = None,

@@ -140,7 +140,7 @@ def units_of(store: VariableStore, patterns: str | tuple[str, ...]) -> list[str]
         selects = selector(pattern, existing)
         found |= {path: None for path in existing if selects(path) and not selects(path.rpartition("/")[0])}
     for path in found:
-        if path in store.units:
+        if path in store.fsdp_units:
             raise ArgumentValueError.of("scopes", path, "It is a unit already.")
         if path not in store.module_made_at and path not in store.function_scopes:
             mend = (
@@ -165,7 +165,7 @@ def _shard_scope(store: VariableStore, path: str, units: Iterable[str], options:
         _fully_shard(unit, {**options, "ignored_params": None})
         sharded = set(unit.parameters(recurse=False))
     store._modules = {**store._modules, f"{path}/": unit}
-    store.units[path] = unit
+    store.fsdp_units[path] = unit
     return sharded
 
 
