@@ -1,6 +1,6 @@
 """A step of training over processes (gloo), against modules by hand under the same wrappers, and against one process.
 
-    python -m benchmarks.distributed [--processes 2] [--rounds 10]
+    python -m benchmarks.distributed [--processes 2] [--rounds 10] [--eager]
 
 Losses are compared before anything is timed. By hand is what torch's own guides write: DDP, fully_shard of each block,
 and parallelize_module with ColwiseParallel and RowwiseParallel. Bytes that a process receives are counted in one step.
@@ -184,7 +184,7 @@ def measure(how: str, rounds: int, alone: float | None) -> float:
     return mine
 
 
-def process(rank: int, count: int, port: int, rounds: int) -> None:
+def process(rank: int, count: int, port: int, rounds: int, eager: bool) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -195,7 +195,7 @@ def process(rank: int, count: int, port: int, rounds: int) -> None:
         print("|---|---|---|---|---|---|", flush=True)
         alone = measure("one process", rounds, None)  # the others wait
     dist.barrier()
-    for how in ("ddp", "fsdp", "tp", "tp, compiled"):
+    for how in ("ddp", "fsdp", "tp") if eager else ("ddp", "fsdp", "tp", "tp, compiled"):
         measure(how, rounds, alone)
     dist.destroy_process_group()
 
@@ -204,11 +204,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--eager", action="store_true", help="without what is compiled")
     args = parser.parse_args()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
-    spawn(process, (args.processes, port, args.rounds), nprocs=args.processes)  # type: ignore[no-untyped-call]
+    spawn(process, (args.processes, port, args.rounds, args.eager), nprocs=args.processes)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ BENCHMARKS = {
     "importing": (["--rounds", "1"], 1),
     "rivals": (["--layers", "2", "--rounds", "1"], 4),
     "tf1": (["--size", "4", "--channels", "4", "--batch", "1", "--rounds", "1", "--eager"], 10),
-    "distributed": (["--rounds", "1"], 7),
+    "distributed": (["--rounds", "1", "--eager"], 6),
     "checkpoint": (["--megabytes", "1", "--rounds", "1"], 3),
 }
 
