@@ -65,6 +65,8 @@ def curve(folder: Path) -> dict[int, float]:
 
 def test_the_curve_is_that_of_one_process_also_after_a_kill(tmp_path: Path) -> None:
     """A run of one process that goes on as tensor-parallel, then as FSDP, killed on the way."""
+    for package in ("tensorboard", "tqdm"):
+        pytest.importorskip(package)
     one, many = tmp_path / "one", tmp_path / "many"
     printed = run(one, "--steps", "9", "--save-every", "9")
     expected = curve(one)

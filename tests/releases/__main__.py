@@ -30,7 +30,7 @@ SUITES = {
     tests/port/test_rewriting.py tests/tools
     tests/test_errors.py tests/test_initializers.py tests/test_torch.py tests/oracle/test_regressions.py
     """.split(),
-    "matrix": ["tests/models/test_matrix.py"],
+    "matrix": ["tests/models/test_matrix.py", "tests/distributed"],
 }
 HEADER = "| torch | Python | tests | result | date |"
 
