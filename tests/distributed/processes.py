@@ -11,6 +11,7 @@ import gc
 import json
 import multiprocessing
 import os
+import re
 import socket
 import time
 import traceback
@@ -23,6 +24,8 @@ import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.multiprocessing.spawn import start_processes
+
+from torchscope.errors import ArgumentValueError
 
 Case = Callable[[Path], object]
 LIMIT = 240  # seconds for all cases of one number of processes
@@ -107,3 +110,10 @@ def shared_by_workers(factory: pytest.TempPathFactory) -> Path:
     """A folder of this run of pytest, the same for all its workers."""
     base = factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def refused(attempt: Callable[[], object], message: str, kind: type[Exception] = ArgumentValueError) -> None:
+    """Hold what a refusal says against a pattern, across its lines."""
+    with pytest.raises(kind) as caught:
+        attempt()
+    assert re.search(message, str(caught.value), re.DOTALL), str(caught.value)

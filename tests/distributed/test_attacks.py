@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,11 +21,11 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from tests.distributed.models import whole
-from tests.distributed.processes import mesh_of, outcomes, shared_by_workers
+from tests.distributed.processes import mesh_of, outcomes, refused, shared_by_workers
 from torchscope import ScopedModule, get_module, get_variable, tools, variable_scope
 from torchscope.checkpoint import load_checkpoint
 from torchscope.distributed import Traffic, fully_shard_scopes, shard
-from torchscope.errors import ArgumentTypeError, ArgumentValueError, VariableNotFoundError
+from torchscope.errors import ArgumentTypeError, VariableNotFoundError
 from torchscope.tools import layer
 
 pytestmark = pytest.mark.no_cover
@@ -393,12 +392,6 @@ def dropout_of_a_sum(folder: Path) -> None:
     both = [torch.empty(3, 4) for _ in range(2)]
     dist.all_gather(both, model(X).detach())
     assert torch.equal(*both)
-
-
-def refused(attempt: Callable[[], object], message: str, kind: type[Exception] = ArgumentValueError) -> None:
-    with pytest.raises(kind) as caught:
-        attempt()
-    assert re.search(message, str(caught.value), re.DOTALL), str(caught.value)
 
 
 CASES = {

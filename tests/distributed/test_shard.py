@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
 
 from tests.distributed import models
 from tests.distributed.models import AXES, CUTS_WORDS, RULES, assert_same_start, loss, reference, tokens, train, whole
-from tests.distributed.processes import mesh_of, outcomes, shared_by_workers
+from tests.distributed.processes import mesh_of, outcomes, refused, shared_by_workers
 from tests.releases.limits import beyond_torch_before
 from torchscope import ScopedModule, get_buffer, get_module, get_variable, variable_scope
 from torchscope.distributed import redistribute, shard
@@ -336,12 +335,6 @@ def a_function_that_redistributes_runs_anywhere(folder: Path) -> None:
     assert torch.equal(other(x), x)  # on a mesh without that dimension too
     wrong = shard(ScopedModule(lambda x: redistribute(x, {"tp": Shard(2)}), seed=0), mesh_of(tp=2))
     refused(lambda: wrong.build(x), r"'x' has the shape \(2, 4\): an axis from 0 to 1")
-
-
-def refused(attempt: Callable[[], object], message: str, kind: type[Exception] = ArgumentValueError) -> None:
-    with pytest.raises(kind) as caught:
-        attempt()
-    assert re.search(message, str(caught.value), re.DOTALL), str(caught.value)
 
 
 CASES = {

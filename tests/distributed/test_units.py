@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from torch.distributed.tensor import DTensor, Shard
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.distributed.models import RULES, assert_same_start, block, loss, reference, tokens, train, whole
-from tests.distributed.processes import mesh_of, outcomes, shared_by_workers
+from tests.distributed.processes import mesh_of, outcomes, refused, shared_by_workers
 from torchscope import ScopedModule, current_module, get_module, get_variable, make_template, variable_scope
 from torchscope.distributed import fully_shard_scopes, shard
-from torchscope.errors import ArgumentTypeError, ArgumentValueError
+from torchscope.errors import ArgumentTypeError
 from torchscope.recompute import checkpoint
 from torchscope.tools import layer
 
@@ -244,12 +243,6 @@ def a_shared_variable_is_reduced_once(folder: Path) -> None:
     fsdp(mine).backward()
     for model in (wrapped.module, fsdp):
         torch.testing.assert_close(whole(model.variables["words"].grad), expected.variables["words"].grad)
-
-
-def refused(attempt: Callable[[], object], message: str) -> None:
-    with pytest.raises(ArgumentValueError) as caught:
-        attempt()
-    assert re.search(message, str(caught.value), re.DOTALL), str(caught.value)
 
 
 CASES = {
