@@ -57,7 +57,7 @@ def _made(made_at: str | None) -> str:
     return f" (made at {made_at})" if made_at else " (from a state_dict or a checkpoint, or put in by hand)"
 
 
-def _first(paths: Sequence[str]) -> str:
+def first_few(paths: Sequence[str]) -> str:
     """The first few of some paths."""
     quoted = ", ".join(f"'{path}'" for path in paths[:3])
     return f"{quoted}, ..." if len(paths) > 3 else quoted or "no variable"
@@ -293,7 +293,7 @@ class VariableNotFoundError(ScopeError, ValueError):
     def of_loaded(cls, owner: str, loaded: Sequence[str], asked: Sequence[str]) -> Self:
         return cls._said(
             f"Nothing of the state_dict that {owner} was made from is asked for by its code.",
-            f"It has {_first(loaded)}; the code asks for {_first(asked)}.",
+            f"It has {first_few(loaded)}; the code asks for {first_few(asked)}.",
             "Load a state_dict of this model into a new one, or one of other names by "
             "torchscope.checkpoint.load_checkpoint with a map.",
         )

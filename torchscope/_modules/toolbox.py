@@ -241,5 +241,5 @@ class Toolbox(Root):
 
     def _refuse_unbuilt(self) -> None:
         store = self.variables
-        if not store.built and not store.specs and not store.module_made_at:
+        if not store.built and store.holds_nothing:
             raise NotBuiltError.of(self.variables.owner)

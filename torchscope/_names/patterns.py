@@ -100,6 +100,18 @@ def _glob_class(characters: str) -> str:
     return f"(?!/)[{'^' if negated else ''}{escaped}]"
 
 
+def selecting(
+    scope: Patterns, existing: Collection[str], owner: str, argument: str = "scope", what: str = "variables"
+) -> Callable[[str], bool]:
+    """A test as :func:`selector` gives it, of a pattern that selects something of ``existing``.
+
+    Raises:
+        ArgumentValueError: it selects nothing, as :func:`refuse_nothing` says.
+    """
+    refuse_nothing(scope, existing, owner, argument, what)
+    return selector(scope, existing)
+
+
 def refuse_nothing(
     scope: Patterns, existing: Collection[str], owner: str, argument: str = "scope", what: str = "variables"
 ) -> None:

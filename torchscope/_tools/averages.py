@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .._names import paths
-from .._names.patterns import refuse_nothing, selector
+from .._names.patterns import selecting
 from .._scopes.getter import buffer_beside
 from .._scopes.scope import Selects, as_patterns
 from .._scopes.stack import innermost
@@ -148,8 +148,7 @@ class ema:
         """
         pairs = dict(self._pairs(model))
         patterns = as_patterns(pattern, "pattern")
-        refuse_nothing(patterns, list(pairs), f"{type(model).__name__} that have an average", "pattern")
-        selects = selector(patterns, pairs)
+        selects = selecting(patterns, list(pairs), f"{type(model).__name__} that have an average", "pattern")
         chosen = [pair for path, pair in pairs.items() if selects(path)]
         before = [variable.detach().clone() for _, variable in chosen]
         here, outermost = threading.get_ident(), model not in self._applied_in

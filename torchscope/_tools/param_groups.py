@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import nn
 
-from .._names.patterns import refuse_nothing, selector
+from .._names.patterns import selecting
 from .._scopes.scope import VariableScope, as_patterns
 from .._variables.tensors import all_tensors
-from ..errors import ArgumentTypeError, ArgumentValueError
+from ..errors import ArgumentTypeError, ArgumentValueError, first_few
 
 Rules = Mapping[str | VariableScope | tuple[str | VariableScope, ...], Mapping[str, object]]
 
@@ -33,8 +33,7 @@ def param_groups(root: nn.Module, owner: str, rules: Rules) -> list[ParamGroup]:
     groups, taken = list[ParamGroup](), dict[nn.Parameter, str]()
     for name, patterns, options in wanted:
         _check(name, options)
-        refuse_nothing(patterns, existing, owner, "rules")
-        selects = selector(patterns, existing)
+        selects = selecting(patterns, existing, owner, "rules")
         chosen = [parameter for parameter, paths in paths_of.items() if any(map(selects, paths))]
         mine = [p for p in chosen if p.requires_grad and p not in taken]
         if not mine:
@@ -43,7 +42,7 @@ def param_groups(root: nn.Module, owner: str, rules: Rules) -> list[ParamGroup]:
         groups.append({"name": name, "params": [(keys[p], p) for p in mine], **options})
     rest = [paths[0] for parameter, paths in paths_of.items() if parameter.requires_grad and parameter not in taken]
     if rest:
-        names = ", ".join(f"'{path}'" for path in rest[:3]) + (", ..." if len(rest) > 3 else "")
+        names = first_few(rest)
         mend = 'Add a last rule for the rest, such as "**": {}, or freeze them.'
         problem = f"{len(rest)} trainable parameters of {owner} are in no group: {names}."
         raise ArgumentValueError.of("rules", [name for name, *_ in wanted], f"{problem} {mend}")

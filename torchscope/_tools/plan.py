@@ -29,7 +29,7 @@ def on_meta(root: nn.Module) -> Iterator[None]:
     blank: dict[int, Tensor] = {}  # of each tensor by its identity, so that what is one stays one
     with ExitStack() as at_the_end:
         for module in list(root.modules()):
-            if isinstance(module, VariableStore) and not (module.specs or module.module_made_at):
+            if isinstance(module, VariableStore) and module.holds_nothing:
                 continue
             # What is to be put back is noted before it is changed: an interrupt leaves nothing half done.
             for kept in (module._parameters, module._buffers, module._modules, *_attributes(module)):
@@ -42,7 +42,7 @@ def on_meta(root: nn.Module) -> Iterator[None]:
                         if tensor is not None and not is_lazy(tensor):
                             tensors[name] = blank.setdefault(id(tensor), _blank(tensor))  # type: ignore[assignment]
             for name, child in list(module._modules.items()):
-                if isinstance(child, VariableStore) and not (child.specs or child.module_made_at):
+                if isinstance(child, VariableStore) and child.holds_nothing:
                     module._modules[name] = _empty(child)
         at_the_end.enter_context(torch.device("meta"))
         yield

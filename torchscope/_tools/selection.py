@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .._names.patterns import refuse_nothing, selector
 from .._scopes.scope import Selects, as_patterns
 from .._variables.tensors import NamedTensor, all_tensors
-from ..errors import ArgumentTypeError, ArgumentValueError
+from ..errors import ArgumentTypeError, ArgumentValueError, first_few
 
 Kind = Literal["parameter", "buffer"]
 
@@ -120,8 +120,7 @@ def select(
     if not chosen and not allow_empty:
         filters = {"exclude": exclude, "kind": kind, "trainable": trainable, "where": where}
         said = ", ".join(f"{name}={value!r}" for name, value in filters.items() if value is not None)
-        names = ", ".join(f"'{path}'" for path in list(by_pattern)[:3]) + (", ..." if len(by_pattern) > 3 else "")
-        problem = f"It selects {names or 'no variable'} of {owner}, and {said or 'nothing'} leaves none of them."
+        problem = f"It selects {first_few(list(by_pattern))} of {owner}, and {said or 'nothing'} leaves none of them."
         raise ArgumentValueError.of("pattern", pattern, f"{problem} Where that is fine, give allow_empty=True.")
     return Selection(chosen)
 

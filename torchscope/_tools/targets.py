@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from .._names.patterns import refuse_nothing, selector
+from .._names.patterns import selecting
 from .._scopes.scope import Selects, as_patterns
 from .._variables.sharding import is_sharded
 from .._variables.tensors import NamedTensor, all_tensors
@@ -37,8 +37,7 @@ def targets(model: nn.Module, pattern: Selects, *, least_axes: int) -> list[Targ
         raise ArgumentTypeError.of("model", model, "Give the module.")
     named = list(all_tensors(model))
     owner, patterns = type(model).__name__, as_patterns(pattern, "pattern")
-    refuse_nothing(patterns, [each.path for each in named], owner, "pattern")
-    selects = selector(patterns, [each.path for each in named])
+    selects = selecting(patterns, [each.path for each in named], owner, "pattern")
     found: dict[int, Target] = {}
     paths: dict[int, list[str]] = {}
     for each in named:

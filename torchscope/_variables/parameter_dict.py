@@ -78,6 +78,11 @@ class PathParameterDict(nn.ParameterDict):
         """
         return list(self.specs.values())
 
+    @property
+    def holds_nothing(self) -> bool:
+        """Whether nothing lives here, neither a variable nor a module."""
+        return not self.specs and not self.module_made_at
+
     def existing(self) -> tuple[str, ...]:
         """All paths that something lives at: variables, then modules."""
         return (*self.specs, *self.module_made_at)
@@ -130,7 +135,7 @@ class PathParameterDict(nn.ParameterDict):
         self._buffers.pop(path, None)
         self._non_persistent_buffers_set.discard(path)
         self._clear_tree()
-        if not self.specs and not self.module_made_at and not self.built:
+        if self.holds_nothing and not self.built:
             self._make_unlistable()
 
     def put_in_order(self, order: Iterable[str]) -> None:

@@ -68,7 +68,7 @@ def _own(module: nn.Module, path: str, key: str) -> Iterator[NamedTensor]:
 
 
 def _of_store(store: VariableStore, path: str, key: str) -> Iterator[NamedTensor]:
-    if not store.built and not store.specs and not store.module_made_at:
+    if not store.built and store.holds_nothing:
         raise NotBuiltError.of(store.owner)
     held = {each.path: each for each in _own(store, "", "")}
     computed = store._modules.get(_COMPUTED)

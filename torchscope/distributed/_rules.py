@@ -10,7 +10,7 @@ from torch.distributed.tensor import Replicate, Shard
 from torch.distributed.tensor.placement_types import Placement
 
 from .._names.paths import nearest
-from .._names.patterns import Patterns, refuse_nothing, selector
+from .._names.patterns import Patterns, selecting, selector
 from .._scopes.scope import VariableScope, as_patterns
 from .._variables.spec import VariableSpec
 from ..errors import ArgumentTypeError, ArgumentValueError
@@ -105,8 +105,7 @@ class Table:
         taken: dict[str, int] = {}
         selected: list[set[str]] = []
         for number, rule in enumerate(self.rules):
-            refuse_nothing(rule.patterns, paths, self.owner, "rules")
-            selects = selector(rule.patterns, paths)
+            selects = selecting(rule.patterns, paths, self.owner, "rules")
             mine = {path for path in paths if selects(path)}
             selected.append(mine)
             if mine <= taken.keys():
