@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -61,10 +61,25 @@ class OurInitializer:
     """What all share: the ``dtype`` of TensorFlow's signature, checked and otherwise without effect.
 
     A model makes them anew in each call, so making one is kept cheap: the dataclasses are not ``frozen``, which would
-    double the cost, and those that biases and norms use have a hand-written ``__init__``. None is ever changed.
+    double the cost, and those that biases and norms use have a hand-written ``__init__``. None is ever changed. What a
+    dataclass would write for each class anew, while `torchscope` is imported, stands here once.
     """
 
     dtype: torch.dtype | None
+
+    def _values(self) -> tuple[object, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]  # all are dataclasses
+
+    def __repr__(self) -> str:
+        names = (field.name for field in fields(self))  # type: ignore[arg-type]
+        given = ", ".join(f"{name}={value!r}" for name, value in zip(names, self._values(), strict=True))
+        return f"{type(self).__qualname__}({given})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
 
     def __post_init__(self) -> None:
         if self.dtype is not None and not isinstance(self.dtype, torch.dtype):
@@ -124,7 +139,7 @@ class _RandomInitializer(OurInitializer):
         raise NotImplementedError
 
 
-@dataclass(init=False, unsafe_hash=True)
+@dataclass(init=False, eq=False, repr=False)
 class zeros_initializer(OurInitializer):
     """Fills with zeros, whatever the dtype (``tf.zeros_initializer``).
 
@@ -144,7 +159,7 @@ class zeros_initializer(OurInitializer):
             return tensor.zero_()
 
 
-@dataclass(init=False, unsafe_hash=True)
+@dataclass(init=False, eq=False, repr=False)
 class ones_initializer(OurInitializer):
     """Fills with ones, whatever the dtype (``tf.ones_initializer``).
 
@@ -164,7 +179,7 @@ class ones_initializer(OurInitializer):
             return tensor.fill_(1)
 
 
-@dataclass(init=False, eq=False)
+@dataclass(init=False, eq=False, repr=False)
 class constant_initializer(OurInitializer):
     """Fills with a number, or with the numbers of a list, array or tensor in row-major order.
 
@@ -183,6 +198,9 @@ class constant_initializer(OurInitializer):
     value: Any
     dtype: torch.dtype | None
     verify_shape: bool
+
+    __eq__ = object.__eq__  # its value may be a tensor
+    __hash__ = object.__hash__
 
     def __init__(self, value: Any = 0, dtype: torch.dtype | None = None, verify_shape: bool = False) -> None:
         self.value = value
@@ -214,7 +232,7 @@ class constant_initializer(OurInitializer):
             return tensor.copy_(flat.reshape(tensor.shape))
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(eq=False, repr=False)
 class random_normal_initializer(_RandomInitializer):
     """Fills from a normal distribution (``tf.random_normal_initializer``).
 
@@ -231,7 +249,7 @@ class random_normal_initializer(_RandomInitializer):
         tensor.normal_(self.mean, self.stddev, generator=generator)
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(eq=False, repr=False)
 class truncated_normal_initializer(_RandomInitializer):
     """Fills from a normal distribution cut off two standard deviations from its mean.
 
@@ -251,7 +269,7 @@ class truncated_normal_initializer(_RandomInitializer):
         _truncated_normal(tensor, self.mean, self.stddev, generator)
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(eq=False, repr=False)
 class random_uniform_initializer(_RandomInitializer):
     """Fills uniformly from ``[minval, maxval)``, integers too (``tf.random_uniform_initializer``).
 
@@ -278,7 +296,7 @@ class random_uniform_initializer(_RandomInitializer):
             tensor.random_(int(self.minval), int(maxval), generator=generator)
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(eq=False, repr=False)
 class uniform_unit_scaling_initializer(_RandomInitializer):
     """Fills uniformly so that the scale of the input is kept (``tf.uniform_unit_scaling_initializer``).
 
@@ -300,7 +318,7 @@ class uniform_unit_scaling_initializer(_RandomInitializer):
         tensor.uniform_(-bound, bound, generator=generator)
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(eq=False, repr=False)
 class _VarianceScaling(_RandomInitializer):
     """Fills with a variance of ``scale / fan``; the named initializers below are this with fixed parameters."""
 
@@ -317,7 +335,7 @@ class _VarianceScaling(_RandomInitializer):
         _fill_scaled(tensor, self.scale, self.mode, self.distribution, self.layout, generator)
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(eq=False, repr=False)
 class variance_scaling_initializer(_RandomInitializer):
     """Fills with zero mean and variance ``scale / n``, n being the fan that ``mode`` names.
 
@@ -414,7 +432,7 @@ class lecun_uniform_initializer(_VarianceScaling):
     scale, mode, distribution = 1.0, "fan_in", "uniform"
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(eq=False, repr=False)
 class orthogonal_initializer(_RandomInitializer):
     """Fills with a random (semi-)orthogonal matrix times ``gain`` (``tf.orthogonal_initializer``).
 
@@ -452,7 +470,7 @@ class orthogonal_initializer(_RandomInitializer):
         tensor.copy_((q if q.shape[0] == rows else q.mT).reshape(tensor.shape)).mul_(self.gain)
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(eq=False, repr=False)
 class identity_initializer(OurInitializer):
     """Fills a matrix with ``gain`` on its diagonal and zeros elsewhere (``tf.initializers.identity``).
 
