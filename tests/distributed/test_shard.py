@@ -111,7 +111,10 @@ def a_scope_of_a_module_that_is_not_laid_out(folder: Path) -> None:
 
 def compiled(folder: Path) -> None:
     model = shard(ScopedModule(loss, seed=0), mesh_of(tp=2), RULES).build(tokens())
-    same_training(model, torch.compile(model, backend="aot_eager", fullgraph=True))
+    run = torch.compile(model, backend="aot_eager", fullgraph=True)
+    run(tokens()).backward()
+    assert all(parameter.grad.placements == parameter.placements for parameter in model.parameters())
+    same_training(model, run)
 
 
 def two_dimensions(folder: Path) -> None:

@@ -19,7 +19,7 @@ from .._variables.spec import Kind, VariableSpec
 from .._variables.store import VariableStore
 from .._variables.tensors import NamedTensor, all_tensors
 from ..errors import ArgumentValueError, NotBuiltError
-from ._calls import Boundary
+from ._calls import Boundary, reduce_gradients_once
 from ._placements import for_shape, on_mesh
 from ._rules import How, Table
 from ._start import agreed_seed
@@ -102,6 +102,7 @@ class OfModule(OnMesh, ModuleSharding):
     def check(self, root: nn.Module) -> None:
         if not self.prefix:  # the last that is complete
             self.table.check(specs_of(root))
+        reduce_gradients_once(root)  # compiled calls do not see to it
 
     def run(
         self, function: Callable[..., R], root: object, args: tuple[object, ...], kwargs: Mapping[str, object]
