@@ -113,7 +113,8 @@ def compiled(folder: Path) -> None:
     model = shard(ScopedModule(loss, seed=0), mesh_of(tp=2), RULES).build(tokens())
     run = torch.compile(model, backend="aot_eager", fullgraph=True)
     run(tokens()).backward()
-    assert all(parameter.grad.placements == parameter.placements for parameter in model.parameters())
+    for path, parameter in model.variables.items():
+        assert parameter.grad.placements == parameter.placements, path
     same_training(model, run)
 
 

@@ -21,7 +21,7 @@ DeviceLike = torch.device | str | int
 Shape = Sequence[int] | int  # an int is the length of a vector
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Request:
     """One request for one path. ``None`` means: not asked for."""
 
