@@ -219,6 +219,15 @@ def shared_notes() -> Store | None:
     return None if alone or find is None else cast("Store", find())
 
 
+def is_as_noted(notes: Store, key: str, mine: str) -> bool:
+    """Whether a note is the one that the first process left under a key, if this is another one; nobody waits."""
+    try:
+        first = notes.compare_set(f"torchscope/{key}", "", mine)
+    except RuntimeError:  # the store of processes that are imagined has no notes
+        return True
+    return bytes(first).decode() == mine
+
+
 def group_size(group: object) -> int:
     """How many processes are in the group of a collective, which an operator is given by name or as what C++ has."""
     from torch.distributed import distributed_c10d

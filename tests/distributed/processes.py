@@ -35,7 +35,7 @@ def run_on(count: int, cases: dict[str, Case], folder: Path) -> dict[str, str]:
     """Run cases on so many processes: each with what went wrong, or nothing."""
     # Processes begin as copies of one that has imported torch and nothing else of the tests.
     multiprocessing.set_forkserver_preload(["torch.distributed.tensor", "torch.distributed.fsdp", "torchscope"])
-    arguments = (count, _free_port(), cases, str(folder))
+    arguments = (count, free_port(), cases, str(folder))
     started = start_processes(_process, arguments, nprocs=count, join=False, start_method="forkserver")
     deadline = time.monotonic() + LIMIT
     try:
@@ -79,7 +79,7 @@ def _process(rank: int, count: int, port: int, cases: dict[str, Case], folder: s
     dist.destroy_process_group()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -90,7 +90,13 @@ def mesh_of(**sizes: int) -> DeviceMesh:
     return init_device_mesh("cpu", tuple(sizes.values()), mesh_dim_names=tuple(sizes))
 
 
-def outcomes(file: str, cases: dict[str, tuple[int, Case]], shared: Path) -> dict[str, str]:
+def assert_passed(file: str, cases: dict[str, tuple[int, Case]], case: str, factory: pytest.TempPathFactory) -> None:
+    """Fail with what went wrong in one case of a test file, on any of its processes."""
+    told = _outcomes(file, cases, _shared_by_workers(factory))[case]
+    assert not told, told
+
+
+def _outcomes(file: str, cases: dict[str, tuple[int, Case]], shared: Path) -> dict[str, str]:
     """What came of all cases of a test file; of several workers of pytest the first runs them, the others read it."""
     folder = shared / Path(file).stem
     folder.mkdir(exist_ok=True)
@@ -106,7 +112,7 @@ def outcomes(file: str, cases: dict[str, tuple[int, Case]], shared: Path) -> dic
         return found
 
 
-def shared_by_workers(factory: pytest.TempPathFactory) -> Path:
+def _shared_by_workers(factory: pytest.TempPathFactory) -> Path:
     """A folder of this run of pytest, the same for all its workers."""
     base = factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base

@@ -21,7 +21,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from tests.distributed.models import whole
-from tests.distributed.processes import mesh_of, outcomes, refused, shared_by_workers
+from tests.distributed.processes import assert_passed, mesh_of, refused
 from torchscope import ScopedModule, get_module, get_variable, tools, variable_scope
 from torchscope.checkpoint import load_checkpoint
 from torchscope.distributed import Traffic, fully_shard_scopes, shard
@@ -423,5 +423,4 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_it_is_right_or_refused(case: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    told = outcomes(__file__, CASES, shared_by_workers(tmp_path_factory))[case]
-    assert not told, told
+    assert_passed(__file__, CASES, case, tmp_path_factory)

@@ -16,7 +16,7 @@ from torch.distributed.tensor import Replicate, Shard
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.distributed.models import RULES, loss, reference, tokens, whole
-from tests.distributed.processes import mesh_of, outcomes, run_on, shared_by_workers
+from tests.distributed.processes import assert_passed, mesh_of, run_on
 from torchscope import ScopedModule, get_variable, variable_scope
 from torchscope.checkpoint import load_checkpoint
 from torchscope.distributed import fully_shard_scopes, shard
@@ -201,8 +201,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_checkpoints_into_parts(case: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    told = outcomes(__file__, CASES, shared_by_workers(tmp_path_factory))[case]
-    assert not told, told
+    assert_passed(__file__, CASES, case, tmp_path_factory)
 
 
 @pytest.mark.parametrize(("saving", "loading"), [(4, (1, 2)), (2, (4,))])

@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
 
 from tests.distributed import models
 from tests.distributed.models import AXES, CUTS_WORDS, RULES, assert_same_start, loss, reference, tokens, train, whole
-from tests.distributed.processes import mesh_of, outcomes, refused, shared_by_workers
+from tests.distributed.processes import assert_passed, mesh_of, refused
 from tests.releases.limits import beyond_torch_before
 from torchscope import ScopedModule, get_buffer, get_module, get_variable, variable_scope
 from torchscope.distributed import redistribute, shard
@@ -371,5 +371,4 @@ BEYOND = {"norms in parts of the sequence": beyond_torch_before(2, 12, "a produc
 
 @pytest.mark.parametrize("case", [pytest.param(case, marks=BEYOND.get(case, ())) for case in CASES])
 def test_sharded_variables(case: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    told = outcomes(__file__, CASES, shared_by_workers(tmp_path_factory))[case]
-    assert not told, told
+    assert_passed(__file__, CASES, case, tmp_path_factory)

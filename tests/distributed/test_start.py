@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch.distributed.tensor import Replicate, Shard
 
 from tests.distributed.models import RULES, assert_same_start, loss, tokens, whole
-from tests.distributed.processes import mesh_of, outcomes, shared_by_workers
+from tests.distributed.processes import assert_passed, mesh_of
 from torchscope import ScopedModule, get_module, get_variable
 from torchscope.distributed import shard
 from torchscope.errors import ArgumentValueError
@@ -93,5 +93,4 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_start_of_processes(case: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    told = outcomes(__file__, CASES, shared_by_workers(tmp_path_factory))[case]
-    assert not told, told
+    assert_passed(__file__, CASES, case, tmp_path_factory)

@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor, Shard
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.distributed.models import RULES, assert_same_start, block, loss, reference, tokens, train, whole
-from tests.distributed.processes import mesh_of, outcomes, refused, shared_by_workers
+from tests.distributed.processes import assert_passed, mesh_of, refused
 from torchscope import ScopedModule, current_module, get_module, get_variable, make_template, variable_scope
 from torchscope.distributed import fully_shard_scopes, shard
 from torchscope.errors import ArgumentTypeError
@@ -264,5 +264,4 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_units_of_fsdp2(case: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    told = outcomes(__file__, CASES, shared_by_workers(tmp_path_factory))[case]
-    assert not told, told
+    assert_passed(__file__, CASES, case, tmp_path_factory)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import itertools
 import os
-import socket
 import time
 import warnings
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from torch.distributed.tensor import DTensor
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.distributed.processes import free_port
 from tests.models.pairs import NESTED, TRANSFORMER, Inputs, Pair
 from torchscope import ScopedModule
 
@@ -102,12 +102,6 @@ def train_half(rank: int, name: str, wrap: str, folder: Path) -> None:
     if rank == 0:
         found: dict[str, Any] = {"losses": (losses / 2).tolist(), "sharded": sharded, "specs": specs}
         torch.save(found, folder / "found.pt")
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def test_ten_steps_on_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from .._torch import shared_notes
+from .._torch import is_as_noted, shared_notes
 from .._variables.module_tree import tensors_of
 from .._variables.sharding import is_sharded
 from .._variables.store import VariableStore
@@ -33,17 +33,11 @@ def refuse_apart(store: VariableStore) -> None:
     for path, tensor in tensors_of(store):
         names.update(f"{path} {tuple(tensor.shape)} {tensor.dtype}\0".encode("utf-8", "surrogatepass"))
         if tensor.numel() and not tensor.is_meta and not is_sharded(tensor) and not is_lazy(tensor):
-            some = tensor.detach().reshape(-1)[:_SOME].cpu().contiguous()
-            numbers.update(bytes(some.view(torch.uint8).tolist()))
+            numbers.update(first_bytes(tensor, _SOME))
             numbers.update(repr(complex(tensor.detach().sum(dtype=_widest(tensor)))).encode())
     module = names.hexdigest()
     _built[module] = _built.get(module, 0) + 1
-    mine = numbers.hexdigest()
-    try:
-        theirs = notes.compare_set(f"torchscope/{module}/{_built[module]}", "", mine)
-    except RuntimeError:  # the store of processes that are imagined has no notes
-        return
-    if bytes(theirs).decode() != mine:
+    if not is_as_noted(notes, f"{module}/{_built[module]}", numbers.hexdigest()):
         rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         mend = (
             f"Process {rank} of {size} would start {store.owner} from other numbers than the process that built it "
@@ -51,6 +45,12 @@ def refuse_apart(store: VariableStore) -> None:
             "is built. Where each is to have its own numbers, say so: seed=rank."
         )
         raise ArgumentValueError.of("seed", None, mend)
+
+
+def first_bytes(tensor: Tensor, most: int) -> bytes:
+    """The first elements of a tensor as they lie in memory, to tell whether other processes have the same."""
+    some = tensor.detach().reshape(-1)[:most].cpu().contiguous()
+    return bytes(some.view(torch.uint8).tolist()) if some.numel() else b""
 
 
 def _widest(tensor: Tensor) -> torch.dtype:

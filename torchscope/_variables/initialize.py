@@ -194,6 +194,11 @@ def fill(tensor: Tensor, path: str, initializer: Initializer, seed: int | None, 
         raise
 
 
+def copied(tensor: Tensor, value: Tensor) -> None:
+    """Fill a tensor with a value: with the value bound by ``functools.partial``, an initializer that can be pickled."""
+    tensor.copy_(value)
+
+
 def _default_initializer(path: str, dtype: torch.dtype) -> Callable[..., object]:
     if dtype.is_floating_point:
         return _glorot_uniform

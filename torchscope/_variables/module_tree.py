@@ -234,12 +234,8 @@ class ModuleTreeDict(PathParameterDict):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        new: dict[str, object] = {
-            "layout": "torch",
-            "sharding": None,
-            "function_scopes": set(),
-            "fsdp_units": {},
-        }  # what a store had not before 0.3
+        # What a store had not before 0.3.
+        new: dict[str, object] = {"layout": "torch", "sharding": None, "function_scopes": set(), "fsdp_units": {}}
         super().__setstate__({**new, **state})  # type: ignore[no-untyped-call]
         self.provisional |= {spec.path: "pickle" for spec in self.declared() if spec.lost_callables}
         self.makers = {path: maker for path, maker in self.makers.items() if maker is not None}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import ArgumentValueError, VariableDtypeError, VariableKindError, VariableShapeError
 from ..initializers import Layout
-from .initialize import as_declared, fill, is_constant, value_of
+from .initialize import as_declared, copied, fill, is_constant, value_of
 from .making import default_dtype
 from .request import Cut, Partitioner, Request
 from .sharding import Sharding
@@ -103,12 +103,8 @@ def _with_shape_of_constant(request: Request) -> Request:
     if not is_constant(request.initializer):
         return request
     value = value_of(request.path, as_declared(request.initializer), request.dtype)
-    filled = functools.partial(_copied, value=value)
+    filled = functools.partial(copied, value=value)
     return replace(request, shape=tuple(value.shape), dtype=value.dtype, initializer=filled)
-
-
-def _copied(tensor: Tensor, value: Tensor) -> None:
-    tensor.copy_(value)
 
 
 def _parts(call: Asker, request: Request, partitioner: Cut) -> Parts:

@@ -10,7 +10,7 @@ from torch.nn.parameter import is_lazy
 from .._torch import end_gathering
 from ..errors import InitializerError
 from .identity import refuse_computed
-from .initialize import FromVariables, fill, plain_mode, stream_of, value_of
+from .initialize import FromVariables, copied, fill, plain_mode, stream_of, value_of
 from .module_tree import tensors_of
 from .sharding import fill_part, is_sharded
 from .spec import VariableSpec
@@ -66,11 +66,7 @@ def _reset_module(store: VariableStore, path: str, module: nn.Module) -> None:
         mend = "Remove what was added to it (a parametrization, say) first, or fill it yourself."
         raise InitializerError.of(path, "this layer has other tensors now than its factory makes", mend)
     for name, tensor in held.items():
-        fill_part(tensor.detach(), functools.partial(_copied, made[name]))
-
-
-def _copied(value: Tensor, tensor: Tensor) -> None:
-    tensor.copy_(value)
+        fill_part(tensor.detach(), functools.partial(copied, value=made[name]))
 
 
 def _made_anew(store: VariableStore, path: str, held: dict[str, Tensor]) -> dict[str, Tensor] | None:

@@ -13,7 +13,7 @@ from torch.distributed.tensor.experimental import register_sharding
 from torch.distributed.tensor.placement_types import Placement
 from torch.overrides import TorchFunctionMode
 
-from .._torch import attention_of_gradients_on_a_cpu, attention_on_a_cpu, tree_leaves
+from .._torch import attention_of_gradients_on_a_cpu, attention_on_a_cpu
 
 Ways = Sequence[tuple[list[Placement | None], list[Placement | None]]]
 
@@ -35,12 +35,12 @@ def _ways(outputs: int, inputs: int) -> Callable[..., Ways]:
     return ways
 
 
-def attention_on_meta(given: object) -> AbstractContextManager[object]:
+def attention_on_meta(given: Sequence[object]) -> AbstractContextManager[object]:
     """Let attention on the meta device be one operator, as it is on a CPU or GPU, if a call was given tensors there.
 
     The parts of which it is made there otherwise are laid out in other ways, and by torch 2.10 not at all.
     """
-    is_meta = any(isinstance(each, Tensor) and each.is_meta for each in tree_leaves(given))
+    is_meta = any(isinstance(each, Tensor) and each.is_meta for each in given)
     return _AttentionAsOne() if is_meta else nullcontext()
 
 

@@ -21,6 +21,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor.placement_types import Placement
 
+from .._modules.same_start import first_bytes
 from .._torch import mix_with_plain, tree_leaves, tree_map
 from .._variables.module_tree import tensors_of
 from .._variables.sharding import is_sharded
@@ -49,14 +50,14 @@ class Boundary:
         if _depth.value:
             return function(root, *args, **kwargs)
         mix_with_plain()
+        leaves = tree_leaves((args, kwargs))
         if not torch.compiler.is_compiling():
-            self._look_at(root, args, kwargs)
-        with _depth.deeper(), attention_on_meta((args, kwargs)):
+            self._look_at(root, leaves)
+        with _depth.deeper(), attention_on_meta(leaves):
             return self._leave(function(root, *self._enter(args), **self._enter(kwargs)))
 
-    def _look_at(self, root: object, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
+    def _look_at(self, root: object, leaves: list[object]) -> None:
         """What compiled code does not do: compare processes, and see to the gradients."""
-        leaves = tree_leaves((args, kwargs))
         tensors = [each for each in leaves if isinstance(each, Tensor) and not is_sharded(each)]
         if self.cut:
             for each in leaves:
@@ -87,14 +88,12 @@ class Boundary:
 
     def _refuse_different(self, tensors: list[Tensor]) -> None:
         """In the first call, hold inputs against those of the processes that should have the same."""
-        alike = [n for n in range(self.mesh.ndim) if n not in self.cut]
-        digest = hashlib.blake2b(digest_size=8)
         if any(each.is_meta for each in tensors):
             return
+        alike = [n for n in range(self.mesh.ndim) if n not in self.cut]
+        digest = hashlib.blake2b(digest_size=8)
         for each in tensors:
-            some = each.detach().reshape(-1)[:_SOME].cpu().contiguous()
-            digest.update(str(tuple(each.shape)).encode())
-            digest.update(bytes(some.view(torch.uint8).tolist()) if some.numel() else b"")
+            digest.update(str(tuple(each.shape)).encode() + first_bytes(each, _SOME))
         draws = hashlib.blake2b(bytes(torch.get_rng_state().tolist()), digest_size=8)
         numbers = [int.from_bytes(each.digest(), "little", signed=True) for each in (digest, draws)]
         mine = torch.tensor(numbers, dtype=torch.int64, device=self.mesh.device_type)

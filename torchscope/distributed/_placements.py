@@ -72,11 +72,6 @@ def refuse_unknown_dimension(mesh: DeviceMesh, name: object, argument: str) -> N
         raise ArgumentValueError.of(argument, name, f"{_described(mesh)}.")
 
 
-def dimension(mesh: DeviceMesh, name: str) -> int:
-    """The place of a dimension of this name."""
-    return _names(mesh).index(name)
-
-
 def _names(mesh: DeviceMesh) -> tuple[str, ...]:
     return mesh.mesh_dim_names or tuple(f"dimension {n}" for n in range(mesh.ndim))
 

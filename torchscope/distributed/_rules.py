@@ -31,8 +31,13 @@ class Rule(NamedTuple):
 
     def placements(self, mesh: DeviceMesh, spec: VariableSpec) -> tuple[Placement, ...]:
         """What it says of a variable."""
-        how = self.how(spec) if callable(self.how) else self.how
-        return for_shape(on_mesh(mesh, how, f"the placement of '{spec.path}'"), spec.path, spec.shape)
+        return placements_of(self.how, mesh, spec)
+
+
+def placements_of(how: How, mesh: DeviceMesh, spec: VariableSpec) -> tuple[Placement, ...]:
+    """What a rule or a scope says of a variable, held against the mesh and the variable's shape."""
+    said = how(spec) if callable(how) else how
+    return for_shape(on_mesh(mesh, said, f"the placement of '{spec.path}'"), spec.path, spec.shape)
 
 
 class Table:
@@ -120,17 +125,15 @@ class Table:
         for other, theirs in zip(self.rules[:number], selected, strict=False):
             if theirs <= mine:  # the later one is the general one
                 continue
-            for spec in specs:
-                if spec.path not in mine & theirs:
-                    continue
+            both = mine & theirs
+            for spec in (each for each in specs if each.path in both):
                 first, second = other.placements(self.mesh, spec), rule.placements(self.mesh, spec)
-                if first != second:
+                if first != second and not self._decided_before(number, selected, spec.path):
                     mend = (
                         f"Both select '{spec.path}', for {_said(first)} and {_said(second)}, and neither is more "
                         "general than the other. Write a rule for it before them."
                     )
-                    if not self._decided_before(number, selected, spec.path):
-                        raise ArgumentValueError.of("rules", (other.written, rule.written), mend)
+                    raise ArgumentValueError.of("rules", (other.written, rule.written), mend)
 
     def _decided_before(self, number: int, selected: list[set[str]], path: str) -> bool:
         """Whether a rule that is more special than both decides: the first that selects the path lies in both."""

@@ -20,8 +20,8 @@ from .._variables.store import VariableStore
 from .._variables.tensors import NamedTensor, all_tensors
 from ..errors import ArgumentValueError, NotBuiltError
 from ._calls import Boundary, reduce_gradients_once
-from ._placements import for_shape, on_mesh
-from ._rules import How, Table
+from ._placements import on_mesh
+from ._rules import How, Table, placements_of
 from ._start import agreed_seed
 
 R = TypeVar("R")
@@ -64,8 +64,7 @@ class OfScope(OnMesh):
         self.how = how
 
     def placements(self, spec: VariableSpec) -> tuple[Placement, ...]:
-        how = self.how(spec) if callable(self.how) else self.how
-        return for_shape(on_mesh(self.mesh, how, f"the placement of '{spec.path}'"), spec.path, spec.shape)
+        return placements_of(self.how, self.mesh, spec)
 
     def refuse_elsewhere(self, path: str, of_store: ModuleSharding | None) -> None:
         if not isinstance(of_store, OnMesh):

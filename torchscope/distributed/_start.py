@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
-from .._torch import shared_notes
+from .._torch import is_as_noted, shared_notes
 from ..errors import ArgumentValueError
 
 _agreed: dict[str, int] = {}  # how many modules of a name this process found a seed for
@@ -36,11 +36,7 @@ def _refuse_other_meshes(seed: int, owner: str) -> None:
     if notes is None:
         return
     _agreed[owner] = _agreed.get(owner, 0) + 1
-    try:
-        theirs = notes.compare_set(f"torchscope/seed/{owner}/{_agreed[owner]}", "", str(seed))
-    except RuntimeError:  # the store of processes that are imagined has no notes
-        return
-    if bytes(theirs).decode() != str(seed):
+    if not is_as_noted(notes, f"seed/{owner}/{_agreed[owner]}", str(seed)):
         mend = (
             f"{owner} has no seed, and processes beside this mesh agreed on another one for it. Give it a seed=, or "
             "call torch.manual_seed with one number on all processes before shard."

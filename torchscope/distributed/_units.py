@@ -87,10 +87,10 @@ def fully_shard_scopes(model: M, scopes: Selects, **options: Unpack[FSDPOptions]
     options["ignored_params"] = ignored  # of those that are units, which it grows by, too
     for path in sorted(units, key=lambda path: -path.count("/")):  # the inner ones first
         if path in store.module_made_at:
-            _fully_shard(store.get_submodule(path), options)
+            fully_shard(store.get_submodule(path), **options)
         else:
             ignored |= _shard_scope(store, path, units, options)
-    _fully_shard(model, options)
+    fully_shard(model, **options)
     return model
 
 
@@ -120,10 +120,6 @@ def _refuse_before(model: ScopedModule, options: FSDPOptions) -> None:
             path = name.removeprefix("variables.")
             mend = f"FSDP2 does not shard '{path}', which has no axis. Make it a vector, or put it in ignored_params."
             raise ArgumentValueError.of("model", owner, mend)
-
-
-def _fully_shard(module: nn.Module, options: FSDPOptions) -> None:
-    fully_shard(module, **options)
 
 
 def units_of(store: VariableStore, patterns: str | tuple[str, ...]) -> list[str]:
@@ -161,8 +157,9 @@ def _shard_scope(store: VariableStore, path: str, units: Iterable[str], options:
         if name.startswith(f"{path}/") and not name.startswith(inner) and parameter not in ignored
     ]
     unit = Unit(store, mine)
+    own: FSDPOptions = {**options, "ignored_params": None}  # which it does not list
     with unit.parameters_listed():
-        _fully_shard(unit, {**options, "ignored_params": None})
+        fully_shard(unit, **own)
         sharded = set(unit.parameters(recurse=False))
     store._modules = {**store._modules, f"{path}/": unit}
     store.fsdp_units[path] = unit
