@@ -56,7 +56,7 @@ def run(
 
     In the first call of a ``@scoped`` method, variables below default names are held against the code that made them.
     """
-    store = cast(VariableStore, root._modules["variables"])
+    store: VariableStore = root._modules["variables"]  # type: ignore[assignment]  # faster than the attribute
     call = Call(root, store, outer, function)
     try:
         if not store.settled:

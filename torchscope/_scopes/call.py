@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from torch import Tensor, nn
 from torch.compiler import is_dynamo_compiling
@@ -94,6 +94,7 @@ class Call(History):
             while it is profiled or others may find it (``task``), no scope either.
         compares: whether what it gets below default names is held against the code that made it.
         traced: whether the compiler traced its beginning.
+        in_branch: whether that was in a branch of control flow.
         is_block: whether it is a block of ``compile_once``: names and positions are those in its scope.
         failed_block: where one raised an exception in this call.
         begins_scope: whether nothing was opened or got in that scope before.
@@ -109,6 +110,7 @@ class Call(History):
         "compares",
         "default_names",
         "failed_block",
+        "in_branch",
         "is_block",
         "moment",
         "op_names",
@@ -147,20 +149,22 @@ class Call(History):
         self.parts: dict[str, Parts] | None = None
         self.templates: dict[object, TemplateState] | None = None
         self.building: Building | None = None
-        self.compares = self.is_block = False
+        self.compares = self.is_block = self.in_branch = False
         self.begins_scope = True
         self.failed_block: str | None = None
         self.task: object = None
         self.parameters: Mapping[str, Tensor | None] = store._parameters
         self.traced = is_dynamo_compiling()
         if self.traced:
-            plan = None
+            plan: Plan | None = None
             if store.provisional:  # the fast path must not find them: their next get completes the declaration
                 self.parameters = {path: p for path, p in self.parameters.items() if path not in store.provisional}
-            self.tree = TracedNode("", self.parameters, store, branch_depth())  # type: ignore[assignment]  # it stands for a node
+            depth = branch_depth()
+            self.in_branch = depth > 0
+            self.tree = TracedNode("", self.parameters, store, depth)  # type: ignore[assignment]  # it stands for a node
             self.profiled = False
         else:
-            plan = cast("Plan | None", store.entered.get(function))
+            plan = store.entered.get(function)  # type: ignore[assignment]  # what _remember put there
             self.profiled = profiler._is_profiler_enabled and tracer() is None
             self.tree = OUTSIDE if self.profiled else store.tree
         self.plan, self.at = plan, 0

@@ -66,7 +66,7 @@ class _Thread(threading.local):
 thread = _Thread()
 
 # How each module reaches the stack, by its own global. Dynamo forgets after a branch which of these are one object, but
-# for those that it met in the branch: so a call that starts in traced code goes through all of them.
+# for those that it met in the branch: so a call that starts in a branch that is traced goes through all of them.
 ways_to_the_stack: list[Callable[[], object]] = [lambda: thread.stack]
 
 
@@ -80,8 +80,8 @@ def push(call: Call, base: VariableScope) -> None:
     if stack.attended:
         _attend(stack, call)
     call.scope = base
-    if call.traced:
-        _let_run(call)
+    if call.in_branch:
+        _let_run_in_branch(call)
     else:
         stack.call = call
 
@@ -103,8 +103,8 @@ def outermost(call: Call) -> Call:
     return call
 
 
-def _let_run(call: Call | None) -> None:
-    """Make this the innermost call of the thread in traced code, where a branch of control flow may do that too."""
+def _let_run_in_branch(call: Call | None) -> None:
+    """Make this the innermost call of the thread in a branch of control flow that is traced."""
     for way in ways_to_the_stack:
         way()
     unchecked(setattr, thread.stack, "call", call)
@@ -118,8 +118,8 @@ def pop(call: Call) -> None:
             scope.end_range()
             scope = scope._parent
     if thread.stack.call is call or runs_here(call):
-        if call.traced and is_dynamo_compiling():  # it may end in eager code, behind a graph break
-            _let_run(call.outer)
+        if call.in_branch and is_dynamo_compiling():  # it may end in eager code, behind a graph break
+            _let_run_in_branch(call.outer)
         else:
             thread.stack.call = call.outer
     call.end()

@@ -11,11 +11,9 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
-from torch.compiler import is_dynamo_compiling
 
-from .._names.paths import prefix_of
 from .spec import HasSpecs, VariableSpec
-from .tracing import refuse_in_branch
+from .tracing import is_foreign_branch, refuse_in_branch
 
 _NO_SCOPES: dict[str, PathNode] = {}  # shared by all nodes that have none
 _NO_NAMES: dict[str, int] = {}
@@ -112,7 +110,7 @@ class TracedNode:
     @property
     def prefix(self) -> str:
         """As that of a node."""
-        return prefix_of(self.path)
+        return self.path and self.path + "/"  # no function of another module: each is a guard
 
     @property
     def scopes(self) -> TracedNode:
@@ -122,12 +120,12 @@ class TracedNode:
     names = specs = scopes
 
     def __getitem__(self, name: str | TracedNode) -> TracedNode:
-        if isinstance(name, TracedNode):  # the number of a variable
+        if type(name) is type(self):  # the number of a variable
             return name
         if type(name) is not str or not name.isidentifier():
             raise KeyError(name)  # a scope object, or a name with slashes: for the slow path
-        if is_dynamo_compiling():  # behind a graph break it is met in eager code
-            refuse_in_branch(self._depth, self.prefix + name, self._store.owner)
+        if is_foreign_branch(self._depth):
+            refuse_in_branch(self.prefix + name, self._store.owner)
         return self.below(name)
 
     def below(self, path: str) -> TracedNode:

@@ -67,11 +67,12 @@ def refuse_missing(path: str, owner: str, existing: tuple[str, ...]) -> NoReturn
 
 
 @runs_at_trace_time
-def refuse_in_branch(depth: int, path: str, owner: str) -> None:
-    """Refuse a get in a branch that the call does not lie in itself, since what the call notes would be lost.
+def is_foreign_branch(depth: int) -> bool:
+    """Whether the compiler traces a branch that a call of this depth does not lie in: what it notes would be lost."""
+    return not may_change_what_is_outside() and branch_depth() != depth
 
-    Raises:
-        TracingError: the function is not wrapped by ``torchscope.control_flow.branch``.
-    """
-    if not may_change_what_is_outside() and branch_depth() != depth:
-        raise TracingError.of_branch(path, owner)
+
+@runs_at_trace_time
+def refuse_in_branch(path: str, owner: str) -> NoReturn:
+    """Say that the function is not wrapped by ``torchscope.control_flow.branch``, likewise."""
+    raise TracingError.of_branch(path, owner)
