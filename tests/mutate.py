@@ -50,7 +50,12 @@ ReplaceBinaryOperator_LShift_RShift ReplaceBinaryOperator_RShift_LShift
 """.split()
 # The tests of each floor, the likeliest to notice something first; and the doctests of the file itself.
 TESTS = {
-    "torchscope/_names": ["tests/names", "tests/scopes", "tests/oracle/test_regressions.py"],
+    "torchscope/_names": [
+        "tests/names",
+        "tests/scopes",
+        "tests/oracle/test_regressions.py",
+        "tests/modules/test_recompute.py",
+    ],
     "torchscope/_variables": ["tests/variables", "tests/scopes", "tests/modules", "tests/models/test_stress.py"],
     "torchscope/_scopes": [
         "tests/scopes",

@@ -64,6 +64,15 @@ is_functorch_wrapped_tensor = _find("torch._C._functorch.is_functorch_wrapped_te
 is_fx_symbolic_tracing = _find("torch.fx._symbolic_trace.is_fx_symbolic_tracing", _answering(False))
 
 
+# torch.set_grad_enabled as a plain function: the public one is an object, which takes longer to make than to switch.
+set_gradients: Callable[[bool], object] = _find("torch._C._set_grad_enabled", torch.set_grad_enabled)
+
+
+# How many modes look at every call of torch, `set_default_device` among them. `torch.get_default_device` takes 2 us.
+# Without it, there is said to be one.
+count_modes: Callable[[], int] = _find("torch._C._len_torch_function_stack", _answering(1))
+
+
 class _Flag(Protocol):
     _is_profiler_enabled: bool
 

@@ -63,7 +63,7 @@ FLOORS = {
     "graph": "_node _dot _tensorboard _graph _record __init__",
     "checkpoint": """
     _bytes _crc _leveldb _proto _entry _mapping _zip _bundle _others _open _roles _gates _layout _recurrent _report
-    _names _targets _fit _uninterrupted _write _load _convert __init__
+    _matching _targets _fit _uninterrupted _write _load _convert __init__
     """,
     "port": """
     _result _symbols _names _kinds _bindings _inference _rule _rules._arithmetic _rules._arrays _rules._creation

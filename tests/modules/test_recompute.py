@@ -23,7 +23,9 @@ from torchscope import (
     get_variable,
     get_variable_scope,
     make_template,
+    name_scope,
     scoped,
+    unique_name,
     variable_scope,
     zeros_initializer,
 )
@@ -330,6 +332,29 @@ def test_a_checkpoint_leaves_no_more_garbage_than_torchs_own(reentrant: bool) ->
     ours.build(torch.ones(1, 3))
     theirs = garbage_of(lambda x: torchs_checkpoint(lambda x: x @ kernel, x, use_reentrant=reentrant))
     assert garbage_of(ours) <= theirs
+
+
+@pytest.mark.parametrize("opens_first", [True, False])
+def test_operations_of_a_recompute_have_the_names_of_the_forward(opens_first: bool) -> None:
+    names: list[str] = []
+
+    def block(x: Tensor) -> Tensor:
+        if not opens_first:
+            x = x * get_variable("before", [], initializer=nn.init.ones_)
+        for _ in range(2):
+            with variable_scope("a") as scope, name_scope("b"):
+                names.extend([scope.original_name_scope, unique_name("mul")])
+        return x * get_variable("w", [], initializer=nn.init.ones_)
+
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("outer"), name_scope("a"):
+            return checkpoint(block, x, use_reentrant=False)
+
+    model = ScopedModule(forward).build(torch.ones(3))
+    names.clear()
+    model(torch.ones(3)).sum().backward()
+    assert names[:4] == ["outer/a/a/", "outer/a/a/b/mul", "outer/a/a_1/", "outer/a/a_1/b/mul"]
+    assert names[4:] == names[:4]
 
 
 def test_a_kept_function_that_runs_twice_in_the_forward_is_held_to_the_rules_of_reuse() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from tests.oracle.dialects import Torchscope, partitioner
 from tests.oracle.programs import programs, run
 from tests.oracle.regressions import PROGRAMS
 from torchscope import (
+    AUTO_REUSE,
     ArgumentTypeError,
     ScopedModule,
     VariableExistsError,
@@ -198,3 +201,39 @@ def test_without_any_name_the_error_says_so_also_where_the_last_call_gave_a_defa
     model("conv"), model("conv")
     with pytest.raises(ArgumentTypeError, match="Give a name, a VariableScope or a default_name"):
         model(None)
+
+
+def by_its_name() -> None:
+    with variable_scope("layer"):
+        pass
+
+
+def with_options() -> None:
+    with variable_scope("layer", reuse=AUTO_REUSE):
+        get_variable("w", [2])
+
+
+def by_two_names() -> None:
+    with variable_scope("layer/inside", reuse=AUTO_REUSE):
+        get_variable("w", [2])
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("once", [by_its_name, with_options, by_two_names], ids=lambda once: once.__name__)
+def test_a_long_loop_keeps_one_reference_for_each_scope_that_it_opens(once: Any) -> None:
+    with ScopedModule(once).as_default():
+
+        def loop(count: int) -> None:
+            for _ in range(count):
+                once()
+
+        loop(1000)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            loop(20_000)
+            gc.collect()
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert kept / 20_000 < 16

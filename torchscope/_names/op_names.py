@@ -125,7 +125,7 @@ class OpNames:
         return outer
 
     def _leave(self, entered_at: int) -> None:
-        if any(opened.entered_at == entered_at for opened in self._open[1:]):
+        if any(opened.entered_at == entered_at for opened in self._open):
             while self._open.pop().entered_at != entered_at:
                 pass
 

@@ -167,7 +167,7 @@ class Call(History):
             plan = store.entered.get(function)  # type: ignore[assignment]  # what _remember put there
             self.profiled = profiler._is_profiler_enabled and tracer() is None
             self.tree = OUTSIDE if self.profiled else store.tree
-        self.plan, self.at = plan, 0
+        self.plan, self.at, self.entries = plan, 0, None
         self.events, self.got = ([None], {}) if plan is None else (plan.events, None)
 
     def got_before(self, at: int) -> list[str]:

@@ -8,7 +8,7 @@ the call keeps notes of its own.
 
 from __future__ import annotations
 
-from .._names.events import Event
+from .._names.events import Entry, Event
 
 _LONGEST = 65536  # events that are worth to be kept for the next call, however few variables there are
 
@@ -37,14 +37,16 @@ class History:
         at: how many of them have happened.
         got: the paths that were got, in their order, once the call keeps notes of its own; else ``None``.
         plan: what the call is held against until then.
+        entries: of scopes that were entered by a name, one for all that are equal: a long loop keeps no more.
     """
 
-    __slots__ = ("at", "events", "got", "plan")
+    __slots__ = ("at", "entries", "events", "got", "plan")
 
     events: list[Event | None]
     at: int
     got: dict[str, bool] | None
     plan: Plan | None
+    entries: dict[Entry, Entry] | None
 
     def note(self, event: Event) -> None:
         """Note what happened."""
@@ -53,6 +55,9 @@ class History:
                 self.at += 1
                 return
             self.keep_own_notes()
+        if isinstance(event, Entry) and not event.by_default_name and event.again is None:
+            self.entries = self.entries or {}
+            event = self.entries.setdefault(event, event)
         at = self.at
         self.events[at:] = (event, None)
         self.at = at + 1

@@ -117,11 +117,12 @@ def pop(call: Call) -> None:
         while scope is not None:
             scope.end_range()
             scope = scope._parent
-    if thread.stack.call is call or runs_here(call):
+    stack = thread.stack
+    if stack.call is call or runs_here(call):
         if call.in_branch and is_dynamo_compiling():  # it may end in eager code, behind a graph break
             _let_run_in_branch(call.outer)
         else:
-            thread.stack.call = call.outer
+            stack.call = call.outer
     call.end()
 
 

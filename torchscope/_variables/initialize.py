@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import init
 
+from .._torch import count_modes, set_gradients
 from ..errors import InitializerError, ScopeError, VariableDtypeError, VariableShapeError
 from ..initializers import (
     Layout,
@@ -47,6 +48,7 @@ creating = _Creating()
 _global_generator = threading.RLock()
 _glorot_uniform = glorot_uniform_initializer()
 _zeros = zeros_initializer()
+_as_it_is = nullcontext()
 _DRAW_NOTHING: set[object] = {init.zeros_, init.ones_, init.constant_, init.eye_, init.dirac_}
 _DRAW_NOTHING |= {zeros_initializer, ones_initializer, constant_initializer, identity_initializer}
 
@@ -79,18 +81,26 @@ class plain_mode:
         self._depth, self._gradients = creating.depth, torch.is_grad_enabled()
         self._modes: ExitStack | None = None
         creating.depth += 1
-        if torch.is_inference_mode_enabled() or any(map(torch.is_autocast_enabled, _autocast_devices())):
+        if torch.is_inference_mode_enabled() or _autocasts():
             self._modes = ExitStack()
             self._modes.enter_context(torch.inference_mode(False))
             for device in _autocast_devices():
                 self._modes.enter_context(torch.autocast(device, enabled=False))
-        torch.set_grad_enabled(False)
+        set_gradients(False)
 
     def __exit__(self, *error: object) -> None:
         creating.depth = self._depth
-        torch.set_grad_enabled(self._gradients)
+        set_gradients(self._gradients)
         if self._modes is not None:
             self._modes.close()
+
+
+def _autocasts() -> bool:
+    """Whether autocast is on for any device."""
+    for device in _autocast_devices():  # noqa: SIM110  # any() with a generator takes three times as long
+        if torch.is_autocast_enabled(device):
+            return True
+    return False
 
 
 @functools.cache
@@ -108,7 +118,7 @@ def modes() -> tuple[int, bool]:
 def back_to(before: tuple[int, bool]) -> None:
     """Put back what :class:`plain_mode` changed, after an interrupt that may have kept it from doing so itself."""
     creating.depth, gradients = before
-    torch.set_grad_enabled(gradients)
+    set_gradients(gradients)
 
 
 def as_declared(initializer: Initializer) -> Initializer:
@@ -238,7 +248,9 @@ def _stream(path: str, seed: int) -> int:
 
 def _drawing_on_the_cpu() -> AbstractContextManager[object]:
     """Let the CPU be the default device in the block; where it is, no device mode looks at every call of torch."""
-    return nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
+    if count_modes() == 0 or torch.get_default_device().type == "cpu":
+        return _as_it_is
+    return torch.device("cpu")
 
 
 def stream_of(path: str, seed: int | None) -> AbstractContextManager[None]:
@@ -284,8 +296,9 @@ def _is_of_shape(initializer: Initializer) -> bool:
     if isinstance(initializer, functools.partial) and not initializer.args:  # which has the parameters of its function
         initializer = initializer.func
     key = initializer if isinstance(initializer, FunctionType) else None
-    if key is not None and key in _of_shape:
-        return _of_shape[key]
+    known = None if key is None else _of_shape.get(key)
+    if known is not None:
+        return known
     try:
         names = [*inspect.signature(initializer).parameters]
     except (TypeError, ValueError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 import torch
@@ -164,9 +163,9 @@ class VariableStore(ModuleTreeDict):
                 refuse(request.path, self.owner, tracing)
             return self._answer(call, request)
         with self.lock:
-            return self._answer(call, request)
+            return self._answer(call, request, traced=False)
 
-    def _answer(self, call: Asker, request: Request) -> Tensor:
+    def _answer(self, call: Asker, request: Request, *, traced: bool | None = None) -> Tensor:
         path = request.path
         spec, tensor = self.specs.get(path), self.find(path)
         if path in self.module_made_at:
@@ -181,6 +180,7 @@ class VariableStore(ModuleTreeDict):
             exists=spec is not None and tensor is not None,
             made_at=None if spec is None else spec.made_at,
             saved=request.persistent,
+            traced=traced,
         )
         if is_new:
             tensor = self._create(call, request)
@@ -206,6 +206,7 @@ class VariableStore(ModuleTreeDict):
         exists: bool,
         made_at: str | None,
         saved: bool = True,
+        traced: bool | None = None,
     ) -> bool:
         """Whether what a call asks for is to be created (``True``) or returned (``False``), by the rule of reuse.
 
@@ -216,11 +217,12 @@ class VariableStore(ModuleTreeDict):
             exists: whether that is there.
             made_at: where in the code it was made.
             saved: whether it is part of the ``state_dict``.
+            traced: whether something is tracing; left out, that is looked up if it matters.
 
         Raises:
             VariableExistsError, VariableNotFoundError, TracingError: the rule refuses it.
         """
-        may_create = not exists and self._may_create(call, saved=saved)
+        may_create = not exists and self._may_create(call, saved=saved, traced=traced)
         found = verdict(got=got, exists=exists, reuse=reuse, may_create=may_create)
         if found is Verdict.ALREADY_GOT:
             raise VariableExistsError.of(path, self.owner, made_at)
@@ -231,8 +233,8 @@ class VariableStore(ModuleTreeDict):
             self._refuse_to_create(call, path)
         return found is Verdict.CREATE
 
-    def _may_create(self, call: Asker, *, saved: bool) -> bool:
-        if call.building is None or self.is_replica or tracer() is not None:
+    def _may_create(self, call: Asker, *, saved: bool, traced: bool | None) -> bool:
+        if call.building is None or self.is_replica or (tracer() is not None if traced is None else traced):
             return False
         return not (self.made_strictly and saved and call.building.sets_built)
 
@@ -266,9 +268,8 @@ class VariableStore(ModuleTreeDict):
         """Whether FSDP2 has sharded what there is: what comes later, it does not know."""
         if self.fsdp_units or self.sharding is not None:
             return bool(self.fsdp_units)
-        return any(
-            parameter is not None and is_sharded(parameter) for parameter in islice(self._parameters.values(), 1)
-        )
+        first = next(iter(self._parameters.values()), None)
+        return first is not None and is_sharded(first)
 
     def note_created(self, call: Asker, path: str, tensors: Mapping[str, Tensor]) -> None:
         """Note what a call created at a path, to take it back if the call fails, and to keep the first values.

@@ -14,7 +14,7 @@ from .._extra import need
 from ..errors import ArgumentValueError, CheckpointError
 from ._entry import Entry, dtype_name
 from ._layout import RULES, Rules, applied
-from ._names import Rename, average_of, mapped, renamed
+from ._matching import Rename, average_of, mapped, renamed
 from ._open import open
 from ._others import SAFETENSORS
 from ._recurrent import Recurrent

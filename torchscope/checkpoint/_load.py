@@ -14,7 +14,7 @@ from ..errors import ArgumentTypeError, ArgumentValueError, CheckpointError
 from ._entry import Entry
 from ._fit import rule_for
 from ._layout import Layout, Rules
-from ._names import AssignmentMap, Rename, Sources, average_of, is_below, renamed, sources
+from ._matching import AssignmentMap, Rename, Sources, average_of, is_below, renamed, sources
 from ._open import Checkpoint, open
 from ._recurrent import Recurrent
 from ._report import LoadReport
