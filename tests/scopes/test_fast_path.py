@@ -87,7 +87,7 @@ def test_a_variable_is_shared_without_a_detour() -> None:
     x = torch.ones(4)
     model = ScopedModule(forward).build(x)
     model(x), model(x)
-    assert model(x) == [*GET, "_may_get", "History.has_got", "Plan.position"] * 2
+    assert model(x) == [*GET, "History.note_first", "History.has_got", "Plan.position"] * 2
 
 
 @pytest.mark.no_cover
@@ -101,7 +101,7 @@ def test_a_call_that_differs_from_the_last_one_notes_what_it_does_and_no_more() 
     model = ScopedModule(forward).build(x, "abc")
     model(x, "abc")
     noted = ["History.note"]
-    entered, got = [*ENTER, *noted], [*GET, "_may_get", "History.has_got", *noted]
+    entered, got = [*ENTER, *noted], [*GET, "History.note_first", "History.has_got", *noted]
     first = [*ENTER, *noted, "History.keep_own_notes", "History.keep_own_notes.<locals>.<dictcomp>", *got, *EXIT]
     called(lambda: model(x, "abc"))
     assert [name for name in called(lambda: model(x, "cba")) if "comp>" not in name] == [

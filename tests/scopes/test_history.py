@@ -24,6 +24,7 @@ from torchscope import (
     op_name,
     variable_scope,
 )
+from torchscope._scopes.history import History
 
 
 class Short(Torchscope):
@@ -237,3 +238,14 @@ def test_a_long_loop_keeps_one_reference_for_each_scope_that_it_opens(once: Any)
         finally:
             tracemalloc.stop()
     assert kept / 20_000 < 16
+
+
+@pytest.mark.parametrize(
+    ("events", "variables", "kept"),
+    [(65_536, 3, True), (65_537, 3, False), (80_000, 20_000, True), (80_001, 20_000, False)],
+)
+def test_of_a_call_that_is_far_longer_than_its_module_nothing_is_kept(events: int, variables: int, kept: bool) -> None:
+    history = History()
+    history.events, history.at, history.got = ["w"] * (events - 1) + [None], events - 1, {"w": True}
+    plan = history.as_plan(variables)
+    assert (plan is not None) == kept

@@ -12,7 +12,6 @@ from .._variables.spec import Initializer
 from .arguments import BufferOptions, VariableOptions, refuse_unknown, show_options
 from .call import Call
 from .getter import ask
-from .scope import VariableScope
 from .stack import innermost, thread, ways_to_the_stack
 
 ways_to_the_stack.append(lambda: thread.stack)
@@ -97,19 +96,11 @@ def get_variable(
             if call.events[at] is path:  # as in the last call, which got it once
                 call.at = at + 1
                 return variable
-            if _may_get(call, scope, path):
+            if call.note_first(path) or scope._settings.reuse:
                 return variable
     except (LookupError, TypeError, AttributeError):
         pass  # a path that is not there, a name that is no string, a shape that is one int, no call at all
     return _get_slowly(name, shape, dtype, initializer, options)
-
-
-def _may_get(call: Call, scope: VariableScope, path: str) -> bool:
-    """Whether an existing variable is returned: it is got for the first time in the call, or may be shared."""
-    if call.has_got(path):
-        return bool(scope._settings.reuse)
-    call.note(path)
-    return True
 
 
 def _get_slowly(

@@ -75,6 +75,13 @@ class History:
         """Whether a path was got."""
         return path in self.got if self.got is not None else self.plan.position(path) < self.at  # type: ignore[union-attr]
 
+    def note_first(self, path: str) -> bool:
+        """Note that a path was got, if it was not before; and say so."""
+        if self.has_got(path):
+            return False
+        self.note(path)
+        return True
+
     def got_since(self, at: int) -> list[str]:
         """The paths that were got since ``at`` events had happened."""
         return [event for event in self.events[at : self.at] if isinstance(event, str)]

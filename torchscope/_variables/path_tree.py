@@ -130,7 +130,9 @@ class TracedNode:
 
     def below(self, path: str) -> TracedNode:
         """As that of a node."""
-        return TracedNode(self.prefix + path, self._parameters, self._store, self._depth) if path else self
+        if not path:
+            return self
+        return type(self)(self.prefix + path, self._parameters, self._store, self._depth)  # by its name: one more guard
 
     @property
     def shape(self) -> tuple[int, ...]:
