@@ -21,7 +21,6 @@ BEGIN = [
     "run",
     "Call.__init__",
     "open_base",
-    "push",
     "ScopedModule.forward",
 ]
 END = ["pop", "Call.end"]

@@ -14,6 +14,7 @@ from .._scopes.arguments import refuse_late
 from .._scopes.call import Call
 from .._scopes.scope import VariableScope, open_base
 from .._scopes.stack import (
+    Stack,
     current_call,
     current_scope,
     innermost_call,
@@ -45,7 +46,7 @@ class Root(nn.Module):
 
 def run(
     root: Root,
-    outer: Call | None,
+    stack: Stack,
     function: Callable[..., R],
     args: tuple[object, ...],
     kwargs: Mapping[str, object],
@@ -57,7 +58,7 @@ def run(
     In the first call of a ``@scoped`` method, variables below default names are held against the code that made them.
     """
     store: VariableStore = root._modules["variables"]  # type: ignore[assignment]  # faster than the attribute
-    call = Call(root, store, outer, function)
+    call = Call(root, store, stack.call, function)
     try:
         if not store.settled:
             building.start(call, sets_built=True)
@@ -69,8 +70,7 @@ def run(
         sharding = store.sharding
         result = function(root, *args, **kwargs) if sharding is None else sharding.run(function, root, args, kwargs)
         # Most calls leave nothing open, created or collected.
-        is_innermost = thread.stack.call is call
-        if not is_innermost or call.scope is not base or call.building is not None or call.collected is not None:
+        if stack.call is not call or call.scope is not base or call.building is not None or call.collected is not None:
             _close(call, base)
         elif call.got is not None and not call.traced:
             _remember(call, function)
@@ -122,10 +122,10 @@ def starting_a_call(forward: F) -> F:
 
     @functools.wraps(forward)
     def wrapper(self: Root, *args: Any, **kwargs: Any) -> Any:
-        outer = thread.stack.call
-        if outer is not None and not _is_forward_of(self, wrapper) and running(self) is not None:
+        stack = thread.stack
+        if stack.call is not None and not _is_forward_of(self, wrapper) and running(self) is not None:
             return forward(self, *args, **kwargs)
-        return run(self, outer, forward, args, kwargs)
+        return run(self, stack, forward, args, kwargs)
 
     # A code object of its own: torch.compile keeps what it compiled, and counts recompilations, by code object.
     own: Any = wrapper
@@ -208,13 +208,13 @@ def scoped(method: F) -> F:
     def entry(self: Root, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(self, Root):
             raise ArgumentTypeError.of("self", self, "@scoped marks methods of a ScopedModule.")
-        outer = thread.stack.call
-        if outer is not None and running(self) is not None:
+        stack = thread.stack
+        if stack.call is not None and running(self) is not None:
             return method(self, *args, **kwargs)
         if is_dynamo_compiling() or method in self.variables.entered:
-            return run(self, outer, method, args, kwargs)
+            return run(self, stack, method, args, kwargs)
         try:
-            return run(self, outer, method, args, kwargs, is_first=True)
+            return run(self, stack, method, args, kwargs, is_first=True)
         finally:
             self.variables.entered.setdefault(method, None)
 

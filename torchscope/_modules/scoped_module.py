@@ -117,11 +117,12 @@ class ScopedModule(Toolbox):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the wrapped function; a subclass writes its own."""
-        if self.fn is None:
+        fn = self.fn
+        if fn is None:
             raise NotImplementedError(
                 f"{type(self).__name__} has no forward: write one in the subclass or wrap a function: ScopedModule(fn)"
             )
-        return self.fn(*args, **kwargs)
+        return fn(*args, **kwargs)
 
     def extra_repr(self) -> str:
         """The wrapped function, and whether there is anything in it yet."""
@@ -165,7 +166,7 @@ class ScopedModule(Toolbox):
         try:
             with self.variables.open_for_building(), state_kept(self), torch.no_grad():
                 # A call around the call: if a hook of the module fails, that is rolled back too.
-                run(self, thread.stack.call, type(self).__call__, args, kwargs)
+                run(self, thread.stack, type(self).__call__, args, kwargs)
         finally:  # an interrupt may have come while no_grad was being left
             back_to(before)
         return self

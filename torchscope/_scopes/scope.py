@@ -30,7 +30,17 @@ from .call import Call
 from .getter import ask
 from .naming import op_names
 from .settings import NO_SETTINGS, SETTINGS, Settings
-from .stack import innermost, innermost_call, open_scope, push
+from .stack import (
+    attend,
+    innermost,
+    innermost_call,
+    let_run_in_branch,
+    open_scope,
+    thread,
+    ways_to_the_stack,
+)
+
+ways_to_the_stack.append(lambda: thread.stack)
 
 
 class VariableScope:
@@ -276,7 +286,11 @@ def _closed_scope(name: str, reuse: Reuse, settings: dict[str, object]) -> Varia
 
 
 def open_base(call: Call) -> VariableScope:
-    """Open the empty scope at the bottom of a call, which is now this thread's innermost one."""
+    """Open the empty scope at the bottom of a call, which is now this thread's innermost one.
+
+    Raises:
+        ScopeNestingError: a scope that was opened outside of any call is still open: the call would not see it.
+    """
     base = EnteredScope()
     if call.tree is None:
         call.tree = call.store.grown_tree()
@@ -286,7 +300,14 @@ def open_base(call: Call) -> VariableScope:
     base._call = call
     base._at = BASE
     base._parent = base._range = None
-    push(call, base)
+    stack = thread.stack
+    if stack.attended:
+        attend(stack, call)
+    call.scope = base
+    if call.in_branch:
+        let_run_in_branch(call)
+    else:
+        stack.call = call
     return base
 
 

@@ -28,7 +28,7 @@ class Watcher(Protocol):
         """Something returned a value at a path."""
 
 
-class _Stack:
+class Stack:
     """The innermost call of a thread; those it interrupts follow by ``outer``. A call knows its innermost scope.
 
     Its attribute is a slot. Of one in a ``__dict__``, as the ``threading.local`` itself has, Dynamo loses what is
@@ -60,7 +60,7 @@ class _Thread(threading.local):
     """The stack of each thread, set in ``__init__`` and not on the class: ``torch.compile`` guards on where it is."""
 
     def __init__(self) -> None:
-        self.stack = _Stack()
+        self.stack = Stack()
 
 
 thread = _Thread()
@@ -70,24 +70,12 @@ thread = _Thread()
 ways_to_the_stack: list[Callable[[], object]] = [lambda: thread.stack]
 
 
-def push(call: Call, base: VariableScope) -> None:
-    """Make a call the innermost one of this thread, with ``base`` as the scope at its bottom.
+def attend(stack: Stack, call: Call) -> None:
+    """Look at what is beside the call that starts: scopes that it would not see, and blocks that watch it.
 
     Raises:
         ScopeNestingError: a scope that was opened outside of any call is still open: the call would not see it.
     """
-    stack = thread.stack
-    if stack.attended:
-        _attend(stack, call)
-    call.scope = base
-    if call.in_branch:
-        _let_run_in_branch(call)
-    else:
-        stack.call = call
-
-
-def _attend(stack: _Stack, call: Call) -> None:
-    """Look at what is beside the call that starts: scopes that it would not see, and blocks that watch it."""
     if stack.outside is not None:
         raise ScopeNestingError.of_outside(call.store.owner, stack.outside.name)
     if not is_dynamo_compiling():
@@ -103,7 +91,7 @@ def outermost(call: Call) -> Call:
     return call
 
 
-def _let_run_in_branch(call: Call | None) -> None:
+def let_run_in_branch(call: Call | None) -> None:
     """Make this the innermost call of the thread in a branch of control flow that is traced."""
     for way in ways_to_the_stack:
         way()
@@ -120,7 +108,7 @@ def pop(call: Call) -> None:
     stack = thread.stack
     if stack.call is call or runs_here(call):
         if call.in_branch and is_dynamo_compiling():  # it may end in eager code, behind a graph break
-            _let_run_in_branch(call.outer)
+            let_run_in_branch(call.outer)
         else:
             stack.call = call.outer
     call.end()
