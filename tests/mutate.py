@@ -63,6 +63,8 @@ TESTS = {
         "tests/oracle/test_regressions.py",
         "tests/variables",
         "tests/modules",
+        "tests/tools/test_capture.py",
+        "tests/tools/test_everywhere.py",
     ],
     "torchscope/_modules": ["tests/modules", "tests/variables", "tests/models/test_stress.py"],
     "torchscope/checkpoint": [

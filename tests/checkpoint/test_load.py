@@ -586,7 +586,16 @@ def test_object_checkpoints_load_by_the_paths_of_attributes() -> None:
 load: Any = load_checkpoint  # also with what its types refuse
 BAD: dict[str, tuple[Callable[[ScopedModule, Path], Any], type[Exception], str]] = {
     "no module": (lambda m, p: load(nn.Linear(1, 1), p), ArgumentTypeError, "Give a ScopedModule"),
-    "no such rule": (lambda m, p: load(m, p, layout="hwio"), ArgumentValueError, "The rules are 'same', 'dense'"),
+    "no such rule": (
+        lambda m, p: load(m, p, layout="hwio"),
+        ArgumentValueError,
+        "layout='hwio' is not allowed here.\nThe rules are 'same', 'dense'",
+    ),
+    "no such rule for a pattern": (
+        lambda m, p: load(m, p, layout={"a/*": "hwio"}),
+        ArgumentValueError,
+        "layout={'a/*': 'hwio'} is not allowed here.\nThe rules are 'same', 'dense'",
+    ),
     "no layout": (lambda m, p: load(m, p, layout=3), ArgumentTypeError, "Give the name of a rule"),
     "no such scope": (lambda m, p: load(m, p, {"b": "a"}), ArgumentValueError, "has no 'b', neither array nor"),
     "no such variable": (lambda m, p: load(m, p, {"a/w": "a/v"}), ArgumentValueError, "no variable 'a/v'"),

@@ -43,7 +43,7 @@ def write(rule: str, tensor: Tensor, into: Tensor) -> None:
     """Convert a tensor and write it where it belongs, without a copy of it in between."""
     if rule == "depthwise":
         by_input = _by_input(tensor)
-        into.squeeze(1).view(by_input.shape).copy_(by_input)
+        into.view(by_input.shape).copy_(by_input)
     elif rule in GATES:
         for gate, part in zip(split(rule, tensor), into.chunk(len(GATES[rule])), strict=True):
             part.copy_(gate)
