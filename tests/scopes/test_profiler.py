@@ -54,6 +54,7 @@ def test_ranges_end_also_after_an_exception_and_a_scope_left_open() -> None:
             if kind == "raise":
                 raise ValueError
         kept.append(variable_scope("open").__enter__())
+        torch.zeros(1)
 
     model = ScopedModule(fails)
     with profile(activities=[ProfilerActivity.CPU]) as recorded:
@@ -68,7 +69,9 @@ def test_ranges_end_also_after_an_exception_and_a_scope_left_open() -> None:
     assert events is not None
     assert sorted(ranges(events)) == ["a", "a", "open", "open"]
     (last,) = [event for event in events if event.name == "aten::ones"]
+    (inside,) = [event for event in events if event.name == "aten::zeros"]
     assert last.cpu_parent is None
+    assert inside.cpu_parent.name == "open"
 
 
 def test_without_a_profiler_nothing_is_recorded_and_under_the_compiler_neither() -> None:
