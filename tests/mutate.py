@@ -68,6 +68,7 @@ TESTS = {
     ],
     "torchscope/_modules": ["tests/modules", "tests/variables", "tests/models/test_stress.py"],
     "torchscope/checkpoint": [
+        "tests/checkpoint/test_layout.py",
         "tests/checkpoint/test_load.py",
         "tests/checkpoint/test_open.py",
         "tests/cli",
