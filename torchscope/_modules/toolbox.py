@@ -15,6 +15,7 @@ from .._tools.selection import Kind, Selection, select
 from .._tools.summary import Summary
 from .._tools.survey import surveying
 from .._tools.tying import tie
+from .._variables.identity import once
 from .._variables.tensors import all_tensors
 from ..errors import NotBuiltError
 from .building import state_kept
@@ -115,8 +116,7 @@ class Toolbox(Root):
                 self(*inputs_on_meta(inputs), **inputs_on_meta(dict(kwargs or {})))
             tree = outline(self, self.variables.owner, survey)
             parameters = [p for each in all_tensors(self) if isinstance(p := each.tensor, torch.nn.Parameter)]
-            once = list({id(parameter): parameter for parameter in parameters}.values())
-            training = None if optimizer is None else training_of(once, optimizer)
+            training = None if optimizer is None else training_of(once(parameters), optimizer)
         return Summary(tree, depth, training)
 
     def select(

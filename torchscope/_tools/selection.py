@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .._names.patterns import refuse_nothing, selector
 from .._scopes.scope import Selects, as_patterns
+from .._variables.identity import once
 from .._variables.tensors import NamedTensor, all_tensors
 from ..errors import ArgumentTypeError, ArgumentValueError, first_few
 
@@ -53,11 +54,11 @@ class Selection(Mapping[str, Tensor]):
 
     def parameters(self) -> list[nn.Parameter]:
         """The parameters, each once; buffers are left out."""
-        return [tensor for tensor in self._once() if isinstance(tensor, nn.Parameter)]
+        return [tensor for tensor in once(self.values()) if isinstance(tensor, nn.Parameter)]
 
     def numel(self) -> int:
         """The number of elements of all variables, buffers included; of a sharded variable, of the whole."""
-        return sum(tensor.numel() for tensor in self._once())
+        return sum(tensor.numel() for tensor in once(self.values()))
 
     def state_dict(self) -> dict[str, Tensor]:
         """The part of the module's ``state_dict`` that is selected, under the same keys.
@@ -79,9 +80,6 @@ class Selection(Mapping[str, Tensor]):
             if parameter.is_floating_point() or parameter.is_complex():
                 parameter.requires_grad_(True)
         return self
-
-    def _once(self) -> list[Tensor]:
-        return list({id(tensor): tensor for tensor in self.values()}.values())
 
     def _trained(self) -> list[nn.Parameter]:
         parameters = self.parameters()

@@ -11,7 +11,7 @@ from torch import Tensor
 from .._names.patterns import Patterns, refuse_nothing, selector
 from .._torch import end_gathering
 from ..errors import ArgumentValueError, NotBuiltError, VariableNotFoundError
-from .identity import in_modules, leaves, path_of, refuse_computed
+from .identity import in_modules, leaves, once, path_of, refuse_computed
 from .spec import (
     GLOBAL_VARIABLES,
     LOCAL_VARIABLES,
@@ -39,12 +39,7 @@ def collection(store: VariableStore, name: str, scope: Patterns, collected: Coll
     ]
     losses = regularization_losses(store, scope) if name == REGULARIZATION_LOSSES else []
     selected = selector(scope, store.specs)
-    return once(variables) + losses + [value for where, value in collected.get(name, ()) if selected(where)]
-
-
-def once(variables: list[Tensor]) -> list[Any]:
-    """Each tensor once: one that was put in at several paths is one variable."""
-    return list({id(variable): variable for variable in variables}.values())
+    return [*once(variables), *losses, *(value for where, value in collected.get(name, ()) if selected(where))]
 
 
 def _belongs(name: str, tensor: Tensor, saved: bool) -> bool:

@@ -1,15 +1,24 @@
-"""From a tensor to its path, by identity."""
+"""Tensors by identity: from one to its path, each once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from torch import Tensor, nn
 
 from .._names.patterns import Patterns, selector
 from ..errors import InitializerError, VariableNotFoundError
 from .module_tree import tensors_of
+from .parameter_dict import COMPUTED
 from .store import VariableStore
+
+T = TypeVar("T", bound=Tensor)
+
+
+def once(tensors: Iterable[T]) -> list[T]:
+    """Each tensor once: one that lies at several paths is one variable."""
+    return list({id(tensor): tensor for tensor in tensors}.values())
 
 
 def path_of(store: VariableStore, variable: Tensor) -> str:
@@ -57,7 +66,7 @@ def leaves(store: VariableStore, path: str) -> list[Tensor]:
     tensor = store._parameters.get(path, store._buffers.get(path))
     if tensor is not None:
         return [tensor]
-    parametrized = store._modules.get("parametrizations")
+    parametrized = store._modules.get(COMPUTED)
     if isinstance(parametrized, nn.ModuleDict) and path in parametrized:
         return list(parametrized[path].parameters())
     original = store._parameters.get(f"{path}_orig")

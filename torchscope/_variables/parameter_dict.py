@@ -16,6 +16,7 @@ from .path_tree import PathNode
 from .spec import Kind, Specs, VariableSpec
 
 T = TypeVar("T")
+COMPUTED = "parametrizations"  # where torch.nn.utils.parametrize keeps what it computes tensors from
 
 
 class UnbuiltParameters(dict[str, Tensor | None]):
@@ -93,7 +94,7 @@ class PathParameterDict(nn.ParameterDict):
         if tensor is None:
             tensor = self._buffers.get(path)
         if tensor is None and path in self.specs:
-            computed = self._modules.get("parametrizations")
+            computed = self._modules.get(COMPUTED)
             if (
                 isinstance(computed, nn.ModuleDict) and path in computed
             ):  # a property of the class, which is computed once: no default

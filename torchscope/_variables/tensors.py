@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from ..errors import NotBuiltError
 from .module_tree import held_by
+from .parameter_dict import COMPUTED
 from .store import VariableStore
-
-_COMPUTED = "parametrizations"  # where torch.nn.utils.parametrize keeps what it computes tensors from
 
 
 class NamedTensor(NamedTuple):
@@ -44,7 +43,7 @@ def all_tensors(root: nn.Module, path: str = "", key: str = "") -> Iterator[Name
         if isinstance(child, VariableStore):
             yield from _of_store(child, path, f"{key}{name}.")
         elif child is not None:
-            inside = "" if name == _COMPUTED else f"{name}."  # what a weight is computed from lies below its name
+            inside = "" if name == COMPUTED else f"{name}."  # what a weight is computed from lies below its name
             yield from all_tensors(child, f"{path}{inside}", f"{key}{name}.")
 
 
@@ -71,13 +70,13 @@ def _of_store(store: VariableStore, path: str, key: str) -> Iterator[NamedTensor
     if not store.built and store.holds_nothing:
         raise NotBuiltError.of(store.owner)
     held = {each.path: each for each in _own(store, "", "")}
-    computed = store._modules.get(_COMPUTED)
+    computed = store._modules.get(COMPUTED)
     for spec in store.declared():
         mine = held.pop(spec.path, None)
         if mine is not None:
             yield NamedTensor(path + mine.path, key + mine.key, mine.tensor, mine.saved)
         elif isinstance(computed, nn.ModuleDict) and spec.path in computed:
-            inside = f"{key}{_COMPUTED}.{spec.path}."
+            inside = f"{key}{COMPUTED}.{spec.path}."
             yield from all_tensors(computed[spec.path], f"{path}{spec.path}.", inside)
     for name, rest in held.items():  # what torch's pruning computes a variable from: w_orig and w_mask
         whole, _, part = name.rpartition("_")
