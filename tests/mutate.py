@@ -3,9 +3,10 @@
     python -m pip install -c constraints.txt -e '.[dev]'
     python -m tests.mutate torchscope/_names/paths.py [more files] [--jobs 2]
 
-The faults are made by cosmic-ray. Each is tried in a copy of the project, by the tests of the file's floor. What no
-test notices is printed, and the exit code is then 1, unless ``tests/equivalent_mutants.toml`` says why nothing could
-notice it. Faults in type annotations, which nothing runs, are not tried.
+The faults are made by cosmic-ray. Each is tried in a copy of the project, by those tests of the file's floor that run
+the statement it is in, which coverage says. What no test notices is printed, and the exit code is then 1, unless
+``tests/equivalent_mutants.toml`` says why nothing could notice it. Faults in type annotations, which nothing runs, are
+not tried.
 """
 
 from __future__ import annotations
@@ -140,26 +141,54 @@ def equivalent(file: str) -> dict[tuple[str, str], str]:
     return {(each["before"], each["after"]): each["reason"] for each in known}
 
 
-def is_noticed(mutant: Mutant, copy: Path) -> bool:
-    """Whether the tests of its floor fail, or never end."""
+def is_noticed(mutant: Mutant, copy: Path, tests: list[str]) -> bool:
+    """Whether one of these tests, or of all of its floor if there are none, fails or never ends."""
     (copy / mutant.file).write_text(mutant.code)
     try:
-        return outcome(mutant.file, copy) in NOTICED
+        return outcome(mutant.file, copy, tests) in NOTICED
     finally:
         shutil.copy(ROOT / mutant.file, copy / mutant.file)
 
 
-def outcome(file: str, copy: Path) -> int:
-    """What pytest says of the tests of a file's floor: run in a fork of this process, which has imported torch already.
+def statement_at(file: str, line: int) -> range:
+    """The lines of the statement that a line is in; of one that holds others, the lines before these."""
+    found = range(line, line + 1)
+    for node in ast.walk(ast.parse((ROOT / file).read_text())):  # from the outside
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0):
+            body = getattr(node, "body", None)
+            end = body[0].lineno if body else (node.end_lineno or 0) + 1
+            found = range(node.lineno, max(end, line + 1))
+    return found
+
+
+def tests_by_line(file: str, copy: Path) -> dict[int, list[str]]:
+    """Which tests run each line of a file; a line that runs when it is imported has an empty name among them."""
+    import coverage
+
+    data = coverage.CoverageData(str(copy / "coverage"))
+    data.read()
+    lines = data.contexts_by_lineno(str(copy / file))
+    return {line: [context.partition("|")[0] for context in contexts] for line, contexts in lines.items()}
+
+
+def tests_of(mutant: Mutant, by_line: dict[int, list[str]]) -> list[str]:
+    """The tests that run the statement of a fault; none if it is not known: what is imported or compiled runs too."""
+    found = {test for line in statement_at(mutant.file, mutant.line) for test in by_line.get(line, [])}
+    return [] if "" in found else sorted(found)
+
+
+def outcome(file: str, copy: Path, tests: list[str], *, measured: bool = False) -> int:
+    """What pytest says of tests of a file's floor: run in a fork of this process, which has imported torch already.
 
     Raises:
         RuntimeError: pytest itself failed, so that its answer means nothing.
     """
     floor = next(floor for floor in TESTS if file.startswith(floor))
+    # Its doctests, if it has some: pytest imports a file a second time to look for them.
+    whole = [file] * (">>>" in (copy / file).read_text()) + TESTS[floor]
     child = os.fork()
     if child == 0:
-        # Its doctests, if it has some: pytest imports a file a second time to look for them.
-        _run_tests(copy, [file] * (">>>" in (copy / file).read_text()) + TESTS[floor])
+        _run_tests(copy, sorted({test.partition("::")[0] for test in tests}) or whole, tests, measured)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # what a test started and did not end
@@ -171,11 +200,12 @@ def outcome(file: str, copy: Path) -> int:
 class Watch:
     """A plugin of pytest: tests that noticed faults before come first, and one that takes too long ends the process."""
 
-    def __init__(self, copy: Path) -> None:
-        self.notes = copy / "noticed.txt"
+    def __init__(self, copy: Path, wanted: list[str]) -> None:
+        self.notes, self.wanted = copy / "noticed.txt", set(wanted)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         noticed = Counter(self.notes.read_text().splitlines()) if self.notes.exists() else Counter[str]()
+        items[:] = [item for item in items if item.nodeid in self.wanted or not self.wanted]
         items.sort(key=lambda item: -noticed[item.nodeid])
 
     def pytest_runtest_logstart(self) -> None:
@@ -187,8 +217,8 @@ class Watch:
                 notes.write(report.nodeid + "\n")
 
 
-def _run_tests(copy: Path, tests: list[str]) -> None:
-    """In the child: run the tests of the copy and exit, 0 if all pass."""
+def _run_tests(copy: Path, paths: list[str], wanted: list[str], measured: bool) -> None:
+    """In the child: run the tests of the copy, those that are wanted or all, and exit, 0 if all pass."""
     code = 70
     try:
         os.setpgid(0, 0)
@@ -202,8 +232,11 @@ def _run_tests(copy: Path, tests: list[str]) -> None:
         import pytest
 
         options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--stress-rounds", "30"]
+        if measured:
+            os.environ["COVERAGE_FILE"] = str(copy / "coverage")
+            options += ["--cov=torchscope", "--cov-context=test", "--cov-report="]
         signal.alarm(LIMIT)  # for what is imported
-        code = int(pytest.main([*options, *tests], [Watch(copy)]))
+        code = int(pytest.main([*options, *paths], [Watch(copy, wanted)]))
     finally:
         os._exit(code)
 
@@ -235,14 +268,15 @@ def main() -> int:
         def attempt(mutant: Mutant) -> tuple[Mutant, bool]:
             copy = free.get()
             try:
-                return mutant, is_noticed(mutant, copy)
+                return mutant, is_noticed(mutant, copy, tests_of(mutant, by_line))
             finally:
                 free.put(copy)
 
         for file in args.files:
             whole = free.get()
-            if outcome(file, whole) != 0:
+            if outcome(file, whole, [], measured=True) != 0:
                 sys.exit(f"{file}: its tests fail without any fault in it")
+            by_line = tests_by_line(file, whole)
             free.put(whole)
             known, every = equivalent(file), list(mutants(file))
             tried = [mutant for mutant in every if (mutant.before, mutant.after) not in known]
