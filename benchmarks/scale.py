@@ -1,5 +1,7 @@
 """What grows with the number of variables: building them, saving, loading, moving and copying them, and memory.
 
+Beside it, what a call keeps of each scope that it opens until it ends.
+
 python -m benchmarks.scale [--variables 100000] [--rounds 5]
 """
 
@@ -17,7 +19,7 @@ import torch
 from torch import nn
 
 from benchmarks.timing import medians, report
-from torchscope import ScopedModule, get_variable, variable_scope
+from torchscope import AUTO_REUSE, ScopedModule, get_variable, variable_scope
 
 
 def build(variables: int) -> ScopedModule:
@@ -62,6 +64,31 @@ def bytes_per_variable(variables: int) -> float:
     return (with_library - alone) / variables
 
 
+def of_one_name() -> None:
+    with variable_scope("layer", reuse=AUTO_REUSE):
+        get_variable("weights", [2], initializer=nn.init.zeros_)
+
+
+def of_a_default_name() -> None:
+    with variable_scope(None, "layer"):
+        pass
+
+
+def bytes_per_scope(scopes: int, open_one: Callable[[], None]) -> float:
+    """What a block of ``as_default`` keeps of each scope that a loop in it opens."""
+    with ScopedModule(open_one).as_default():
+        for _ in range(100):
+            open_one()
+        gc.collect()
+        tracemalloc.start()
+        for _ in range(scopes):
+            open_one()
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return kept / scopes
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variables", type=int, default=100_000)
@@ -100,6 +127,9 @@ def main() -> None:
         more = f"{times['ours']:.2f} s"
         report(f"{name}, {most:,} variables", "flat `nn.ParameterDict`", times["ours"] / times["flat"], "<= 1.10", more)
     print(f"| memory per variable beyond the parameter | | {bytes_per_variable(most // 10):.0f} bytes | <= 600 | |")
+    for open_one, must in ((of_one_name, "<= 16"), (of_a_default_name, "reported")):
+        what = f"memory until a call ends per scope {open_one.__name__.replace('_', ' ')}"
+        print(f"| {what} | | {bytes_per_scope(most // 2, open_one):.0f} bytes | {must} | |")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ BENCHMARKS = {
     "get_variable": (["--layers", "2", "--rounds", "2"], 2),
     "forward": (["--rounds", "2", "--processes", "1"], 6),
     "building": (["--layers", "10", "--rounds", "1"], 2),
-    "scale": (["--variables", "1000", "--rounds", "1"], 7),
+    "scale": (["--variables", "1000", "--rounds", "1"], 9),
     "importing": (["--rounds", "1"], 1),
     "rivals": (["--layers", "2", "--rounds", "1"], 4),
     "tf1": (["--size", "4", "--channels", "4", "--batch", "1", "--rounds", "1", "--eager"], 10),
