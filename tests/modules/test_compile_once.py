@@ -283,6 +283,21 @@ def test_a_default_name_is_refused_where_others_were_opened_before_the_block() -
         model(torch.ones(2, SIZE))
 
 
+def test_a_default_name_is_refused_where_others_were_opened_by_their_paths_before_the_block() -> None:
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("a/dense"):
+            pass
+        with variable_scope("a"):
+            return run(x)
+
+    run: Block = default_named
+    model = ScopedModule(forward).build(torch.ones(2, SIZE))
+    assert "a/dense_1/bias" in model.variables
+    run = compile_once(default_named, backend="eager")
+    with pytest.raises(TracingError, match="default name"):
+        model(torch.ones(2, SIZE))
+
+
 @beyond_torch_before(2, 12, "an exception that is caught behind a graph break fails inside Dynamo")
 def test_what_a_block_adds_to_a_collection_is_in_it() -> None:
     def block(x: Tensor) -> Tensor:

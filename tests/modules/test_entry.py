@@ -522,3 +522,18 @@ def test_each_forgotten_layer_is_told_at_its_line() -> None:
     with pytest.warns(UserWarning, match="nothing kept it") as told:
         ScopedModule(forward)(X)
     assert len({warning.lineno for warning in told}) == 3
+
+
+def test_a_block_of_as_default_compiles_as_one_graph() -> None:
+    model = ScopedModule(lambda: get_variable("w", [2])).build()
+
+    @torch.compile(fullgraph=True, backend="eager")
+    def compiled(x: Tensor) -> Tensor:
+        with model.as_default():
+            return x * get_variable("w", [2])
+
+    async def in_a_task() -> Tensor:
+        return compiled(2 * X)
+
+    assert torch.equal(compiled(X), model())
+    assert torch.equal(asyncio.run(in_a_task()), 2 * model())

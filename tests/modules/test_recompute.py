@@ -357,6 +357,48 @@ def test_operations_of_a_recompute_have_the_names_of_the_forward(opens_first: bo
     assert names[4:] == names[:4]
 
 
+def test_default_names_of_a_recompute_lead_to_the_variables_of_the_forward() -> None:
+    paths: list[str] = []
+
+    def block(x: Tensor) -> Tensor:
+        for _ in range(2):
+            with variable_scope(None, "d") as scope:
+                paths.append(scope.name)
+                x = x * get_variable("w", [], initializer=nn.init.ones_)
+        return x
+
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("outer"):
+            for _ in range(2):
+                x = checkpoint(block, x, use_reentrant=False)
+            return x
+
+    model = ScopedModule(forward).build(torch.ones(2))
+    names = ["outer/d", "outer/d_1", "outer/d_2", "outer/d_3"]
+    for value, name in zip((2.0, 3.0, 4.0, 5.0), names, strict=True):
+        nn.init.constant_(model.variables[f"{name}/w"], value)
+    paths.clear()
+    model(torch.ones(2)).sum().backward()
+    assert paths == [*names, *names[2:], *names[:2]]  # the last block is the first that is run again
+    assert [model.variables[f"{name}/w"].grad.item() for name in names] == [120, 80, 60, 48]
+
+
+def test_a_recompute_counts_what_it_opens_by_name_before_default_names() -> None:
+    paths: list[str] = []
+
+    def block(x: Tensor) -> Tensor:
+        with variable_scope("d"), variable_scope(None, "e"):
+            pass
+        with variable_scope(None, "d") as scope:
+            paths.append(scope.name)
+            return x * get_variable("w", [], initializer=nn.init.ones_)
+
+    model = ScopedModule(lambda x: checkpoint(block, x, use_reentrant=False)).build(torch.ones(2))
+    paths.clear()
+    model(torch.ones(2)).sum().backward()
+    assert paths == ["d_1", "d_1"]
+
+
 def test_a_kept_function_that_runs_twice_in_the_forward_is_held_to_the_rules_of_reuse() -> None:
     def forward(x: Tensor) -> Tensor:
         with variable_scope("a"):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from torchscope import (
     AUTO_REUSE,
+    ArgumentValueError,
     NoActiveModuleError,
     ScopedModule,
     ScopeNestingError,
@@ -23,6 +24,7 @@ from torchscope import (
     variable_scope,
 )
 from torchscope._scopes.stack import thread
+from torchscope.tools import capture
 
 
 @pytest.fixture(autouse=True)
@@ -185,3 +187,22 @@ def test_a_setting_that_a_scope_takes_from_a_constructor_may_be_a_getter() -> No
             return get_variable("w", [2])
 
     assert ScopedModule(forward)().tolist() == [2.0, 2.0]
+
+
+def test_a_capture_that_ends_does_not_hide_a_scope_that_was_opened_outside() -> None:
+    model = ScopedModule(lambda: get_variable("w", [2])).build()
+    with variable_scope("kept"):
+        with pytest.raises(ArgumentValueError, match="selects none"), capture("**"):
+            pass
+        with pytest.raises(ScopeNestingError, match="kept"):
+            model()
+
+
+def test_a_block_that_ends_before_one_inside_it_leaves_neither_running() -> None:
+    outer, inner = (ScopedModule(lambda: get_variable("w", [2])) for _ in range(2))
+    with pytest.raises(ScopeNestingError), outer.as_default():
+        inner.as_default().__enter__()
+    with pytest.raises(NoActiveModuleError):
+        get_variable("w", [2])
+    with pytest.raises(NoActiveModuleError):
+        get_variable_scope()
