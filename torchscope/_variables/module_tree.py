@@ -16,7 +16,7 @@ from ..initializers import Layout
 from .conversion import refuse_unreal
 from .initialize import plain_mode
 from .parameter_dict import PathParameterDict, UnbuiltParameters, spec_of_tensor
-from .sharding import ModuleSharding, Sharding, laid_out_as, whole_of
+from .sharding import ModuleSharding, Sharding, holds_parts, laid_out_as, whole_of
 from .spec import VariableSpec
 
 # Where a variable comes from whose declaration the next get completes: that decides what may become of its tensor.
@@ -126,8 +126,12 @@ class ModuleTreeDict(PathParameterDict):
 
     def tied(self) -> dict[str, str]:
         """Of the paths that a parameter has beside its first one, what the first is."""
-        first: dict[int, str] = {}
-        held = () if isinstance(self._parameters, UnbuiltParameters) else list(self._parameters.items())
+        if isinstance(self._parameters, UnbuiltParameters):
+            return {}
+        parameters = list(self._parameters.values())
+        if len(set(map(id, parameters))) == len(parameters):  # most often
+            return {}
+        held, first = list(self._parameters.items()), dict[int, str]()
         return {path: first[id(p)] for path, p in held if p is not None and first.setdefault(id(p), path) != path}
 
     # Loading and saving
@@ -142,8 +146,10 @@ class ModuleTreeDict(PathParameterDict):
             with self.lock:
                 self._make_from(state_dict, prefix, local_metadata)
         with self._walked():
-            mine = ((prefix + path, tensor) for path, tensor in held_by(self))
-            super()._load_from_state_dict(laid_out_as(state_dict, mine), prefix, local_metadata, *more)
+            if holds_parts(self):
+                mine = ((prefix + path, tensor) for path, tensor in held_by(self))
+                state_dict = laid_out_as(state_dict, mine)
+            super()._load_from_state_dict(state_dict, prefix, local_metadata, *more)
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         """Save, and note beside torch's version number what is no trainable parameter: an unbuilt module reads it."""

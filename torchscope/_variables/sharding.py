@@ -68,9 +68,15 @@ class ModuleSharding(Sharding):
         """A block of ``as_default()`` begins: what is in it meets the variables as they are."""
 
 
-def is_sharded(tensor: Tensor) -> bool:
+def is_sharded(tensor: Tensor | None) -> bool:
     """Whether a tensor is a ``DTensor``, of which this process may hold a part."""
-    return hasattr(tensor, "to_local")
+    kind = type(tensor)  # of most it says enough: looking for what is not there takes torch a microsecond
+    return kind is not nn.Parameter and kind is not Tensor and hasattr(tensor, "to_local")
+
+
+def holds_parts(module: nn.Module) -> bool:
+    """Whether a parameter or buffer that a module holds itself is sharded."""
+    return any(map(is_sharded, module._parameters.values())) or any(map(is_sharded, module._buffers.values()))
 
 
 def fill_part(tensor: Tensor, fill: Callable[[Tensor], object]) -> None:
@@ -107,8 +113,10 @@ def laid_out_as(state: Mapping[str, T], tensors: Iterable[tuple[str, Tensor]]) -
     """A ``state_dict`` whose plain tensors are laid out as those of the module that they go to."""
     changed: dict[str, T] = {}
     for key, tensor in tensors:
+        if not is_sharded(tensor):
+            continue
         value = state.get(key)
-        if is_sharded(tensor) and isinstance(value, Tensor) and not is_sharded(value) and value.shape == tensor.shape:
+        if isinstance(value, Tensor) and not is_sharded(value) and value.shape == tensor.shape:
             from torch.distributed.tensor import distribute_tensor
 
             laid_out = cast("DTensor", tensor)
