@@ -43,25 +43,32 @@ class Flat(nn.Module):
         )
 
 
+def allocated(make: Callable[[], object]) -> int:
+    """How many bytes Python has allocated for what a function makes or leaves behind, while that is there."""
+    gc.collect()
+    tracemalloc.start()
+    made = make()
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    del made
+    return kept
+
+
 def bytes_per_variable(variables: int) -> float:
     """What Python allocates for a module that was built and called, beyond its parameters; their paths are in it."""
-    parameters = [nn.Parameter(torch.zeros(2)) for _ in range(10)]  # whatever is imported or cached late is there now
-    gc.collect()
-    tracemalloc.start()
-    model = build(variables)
-    model()
-    gc.collect()
-    with_library = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    assert len(model.variables) == variables
-    gc.collect()
-    tracemalloc.start()
-    parameters = [nn.Parameter(nn.init.zeros_(torch.empty(2))) for _ in range(variables)]
-    gc.collect()
-    alone = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    assert len(parameters) == variables
-    return (with_library - alone) / variables
+    nn.Parameter(torch.zeros(2))  # whatever is imported or cached late is there now
+
+    def with_library() -> ScopedModule:
+        model = build(variables)
+        model()
+        assert len(model.variables) == variables
+        return model
+
+    def alone() -> list[nn.Parameter]:
+        return [nn.Parameter(nn.init.zeros_(torch.empty(2))) for _ in range(variables)]
+
+    return (allocated(with_library) - allocated(alone)) / variables
 
 
 def of_one_name() -> None:
@@ -76,17 +83,14 @@ def of_a_default_name() -> None:
 
 def bytes_per_scope(scopes: int, open_one: Callable[[], None]) -> float:
     """What a block of ``as_default`` keeps of each scope that a loop in it opens."""
+
+    def loop(count: int) -> None:
+        for _ in range(count):
+            open_one()
+
     with ScopedModule(open_one).as_default():
-        for _ in range(100):
-            open_one()
-        gc.collect()
-        tracemalloc.start()
-        for _ in range(scopes):
-            open_one()
-        gc.collect()
-        kept, _ = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-    return kept / scopes
+        loop(100)
+        return allocated(lambda: loop(scopes)) / scopes
 
 
 def main() -> None:

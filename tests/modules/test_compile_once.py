@@ -266,32 +266,22 @@ def test_what_differs_from_scope_to_scope_is_refused(what: str) -> None:
     assert "user code" not in str(caught.value)
 
 
-def test_a_default_name_is_refused_where_others_were_opened_before_the_block() -> None:
-    def block(x: Tensor) -> Tensor:
-        with variable_scope(None, "mlp"):
-            return dense(x)
-
-    def forward(x: Tensor) -> Tensor:
-        with variable_scope("a"):
-            return run(run(x))
-
-    run: Block = block
-    model = ScopedModule(forward).build(torch.ones(2, SIZE))
-    assert "a/mlp_1/bias" in model.variables
-    run = compile_once(block, backend="eager")
-    with pytest.raises(TracingError, match="default name"):
-        model(torch.ones(2, SIZE))
+def by_the_same_block(run: Block, x: Tensor) -> Tensor:
+    with variable_scope("a"):
+        return run(run(x))
 
 
-def test_a_default_name_is_refused_where_others_were_opened_by_their_paths_before_the_block() -> None:
-    def forward(x: Tensor) -> Tensor:
-        with variable_scope("a/dense"):
-            pass
-        with variable_scope("a"):
-            return run(x)
+def by_its_path(run: Block, x: Tensor) -> Tensor:
+    with variable_scope("a/dense"):
+        pass
+    with variable_scope("a"):
+        return run(x)
 
+
+@pytest.mark.parametrize("opened", [by_the_same_block, by_its_path], ids=lambda opened: opened.__name__)
+def test_a_default_name_is_refused_where_others_were_opened_before_the_block(opened: Callable[..., Tensor]) -> None:
     run: Block = default_named
-    model = ScopedModule(forward).build(torch.ones(2, SIZE))
+    model = ScopedModule(lambda x: opened(run, x)).build(torch.ones(2, SIZE))
     assert "a/dense_1/bias" in model.variables
     run = compile_once(default_named, backend="eager")
     with pytest.raises(TracingError, match="default name"):

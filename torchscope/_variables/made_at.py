@@ -64,18 +64,13 @@ def _lines(frame: FrameType | None, most: int = _MOST_SEEN) -> list[tuple[str, i
         file = frame.f_code.co_filename
         if lines and file == _START_OF_A_CALL:
             break
-        users = _users.get(file)
-        if users is None:
-            users = _users[file] = _is_the_users(file)
-        if users:
+        if _is_the_users(file):
             lines.append((file, frame.f_lineno))
         frame = frame.f_back
     return lines
 
 
-_users: dict[str, bool] = {}  # of files: whether they are the user's; asked for a dozen frames of each new variable
-
-
+@functools.lru_cache
 def _is_the_users(file: str) -> bool:
     if file.startswith((_PACKAGE, _TORCH, "<frozen ")):
         return False

@@ -268,8 +268,7 @@ class VariableStore(ModuleTreeDict):
         """Whether FSDP2 has sharded what there is: what comes later, it does not know."""
         if self.fsdp_units or self.sharding is not None:
             return bool(self.fsdp_units)
-        first = next(iter(self._parameters.values()), None)
-        return first is not None and is_sharded(first)
+        return is_sharded(next(iter(self._parameters.values()), None))
 
     def note_created(self, call: Asker, path: str, tensors: Mapping[str, Tensor]) -> None:
         """Note what a call created at a path, to take it back if the call fails, and to keep the first values.
