@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from .._names.patterns import Patterns, selector
 from ..errors import InitializerError, VariableNotFoundError
 from .module_tree import tensors_of
-from .parameter_dict import COMPUTED
 from .store import VariableStore
 
 T = TypeVar("T", bound=Tensor)
@@ -66,9 +65,9 @@ def leaves(store: VariableStore, path: str) -> list[Tensor]:
     tensor = store._parameters.get(path, store._buffers.get(path))
     if tensor is not None:
         return [tensor]
-    parametrized = store._modules.get(COMPUTED)
-    if isinstance(parametrized, nn.ModuleDict) and path in parametrized:
-        return list(parametrized[path].parameters())
+    computed = store.computed_by(path)
+    if computed is not None:
+        return list(computed.parameters())
     original = store._parameters.get(f"{path}_orig")
     return [] if original is None else [original]
 

@@ -94,14 +94,14 @@ class PathParameterDict(nn.ParameterDict):
         if tensor is None:
             tensor = self._buffers.get(path)
         if tensor is None and path in self.specs:
-            computed = self._modules.get(COMPUTED)
-            if (
-                isinstance(computed, nn.ModuleDict) and path in computed
-            ):  # a property of the class, which is computed once: no default
-                tensor = getattr(self, path)
-            else:  # torch's pruning sets it as an attribute
-                tensor = self.__dict__.get(path)
+            # What is computed is a property of the class, which is computed once: no default. Pruning sets an attribute.
+            tensor = getattr(self, path) if self.computed_by(path) is not None else self.__dict__.get(path)
         return tensor
+
+    def computed_by(self, path: str) -> nn.Module | None:
+        """What ``torch.nn.utils.parametrize`` computes the variable of a path by, if it does."""
+        computed = self._modules.get(COMPUTED)
+        return computed[path] if isinstance(computed, nn.ModuleDict) and path in computed else None
 
     def put(self, spec: VariableSpec, tensor: Tensor) -> None:
         """Let ``spec.path`` be this tensor, declared so; a thread that reads the declaration finds the tensor."""

@@ -70,14 +70,13 @@ def _of_store(store: VariableStore, path: str, key: str) -> Iterator[NamedTensor
     if not store.built and store.holds_nothing:
         raise NotBuiltError.of(store.owner)
     held = {each.path: each for each in _own(store, "", "")}
-    computed = store._modules.get(COMPUTED)
     for spec in store.declared():
         mine = held.pop(spec.path, None)
         if mine is not None:
             yield NamedTensor(path + mine.path, key + mine.key, mine.tensor, mine.saved)
-        elif isinstance(computed, nn.ModuleDict) and spec.path in computed:
+        elif (computed := store.computed_by(spec.path)) is not None:
             inside = f"{key}{COMPUTED}.{spec.path}."
-            yield from all_tensors(computed[spec.path], f"{path}{spec.path}.", inside)
+            yield from all_tensors(computed, f"{path}{spec.path}.", inside)
     for name, rest in held.items():  # what torch's pruning computes a variable from: w_orig and w_mask
         whole, _, part = name.rpartition("_")
         below = f"{whole}.{part}" if whole in store.specs else name
