@@ -64,13 +64,18 @@ def _lines(frame: FrameType | None, most: int = _MOST_SEEN) -> list[tuple[str, i
         file = frame.f_code.co_filename
         if lines and file == _START_OF_A_CALL:
             break
-        if _is_the_users(file):
+        users = _users.get(file)
+        if users is None:
+            users = _users[file] = _is_the_users(file)
+        if users:
             lines.append((file, frame.f_lineno))
         frame = frame.f_back
     return lines
 
 
-@functools.lru_cache
+_users: dict[str, bool] = {}  # of files: whether they are the user's; asked for a dozen frames of each new variable
+
+
 def _is_the_users(file: str) -> bool:
     if file.startswith((_PACKAGE, _TORCH, "<frozen ")):
         return False

@@ -94,7 +94,7 @@ class PathParameterDict(nn.ParameterDict):
         if tensor is None:
             tensor = self._buffers.get(path)
         if tensor is None and path in self.specs:
-            # What is computed is a property of the class, which is computed once: no default. Pruning sets an attribute.
+            # What is computed is a property of the class, computed once: no default. Pruning sets an attribute.
             tensor = getattr(self, path) if self.computed_by(path) is not None else self.__dict__.get(path)
         return tensor
 
