@@ -64,6 +64,7 @@ TESTS = {
         "tests/oracle/test_regressions.py",
         "tests/variables",
         "tests/modules",
+        "tests/tools/test_getters.py",
         "tests/tools/test_capture.py",
         "tests/tools/test_everywhere.py",
     ],

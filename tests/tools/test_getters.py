@@ -111,6 +111,27 @@ def test_it_trains_eager_and_compiled_alike(name: str, way: str) -> None:
 
 
 @each
+def test_what_it_makes_has_the_dtype_of_the_weights(name: str) -> None:
+    def forward(x: Tensor) -> Tensor:
+        with variable_scope("net", custom_getter=GETTERS[name]()):
+            return x @ get_variable("kernel", [3, 4], torch.float64)
+
+    model = ScopedModule(forward, seed=1).build(X.double())
+    assert {v.dtype for v in model.variables.values() if v.is_floating_point()} == {torch.float64}
+
+
+@each
+@both
+def test_a_model_that_is_converted_goes_on_in_its_new_dtype(name: str, way: str) -> None:
+    model = WAYS[way](GETTERS[name]())
+    step(model)
+    model.double()
+    step(model, X.double())
+    assert model(X.double()).dtype == torch.float64
+    assert {v.dtype for v in model.variables.values() if v.is_floating_point()} == {torch.float64}
+
+
+@each
 @both
 def test_copies_and_pickles_compute_the_same_and_are_apart(name: str, way: str) -> None:
     model = WAYS[way](GETTERS[name]())

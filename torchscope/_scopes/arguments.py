@@ -116,6 +116,11 @@ def _of_numpy(dtype: object) -> torch.dtype:
     raise ArgumentTypeError.of("dtype", dtype, "Give a torch.dtype such as torch.float32, or None.")
 
 
+def _each(value: object) -> tuple[object, ...]:
+    """What is in a list of names, which may be an iterator; of what is no list, a string too, just ``...``, no name."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (...,)
+
+
 def checked(name: str, value: Any) -> Any:
     """A setting or option of this name, or an error that says what it must be."""
     if value is None:
@@ -123,9 +128,10 @@ def checked(name: str, value: Any) -> Any:
     if name == "partitioner" and isinstance(value, Sharding):
         return value
     if name == "axes":
-        if isinstance(value, str) or not all(isinstance(each, str | None) for each in value):
+        of_axes = _each(value)
+        if not all(isinstance(each, str | None) for each in of_axes):
             raise ArgumentTypeError.of(name, value, 'Give a name or None for each axis, such as ("embed", "mlp").')
-        return tuple(value)
+        return of_axes
     if name in ("regularizer", "partitioner", "custom_getter", "constraint") and not callable(value):
         raise ArgumentTypeError.of(name, value, "Give a function, or None.")
     if name == "dtype" and not isinstance(value, torch.dtype):
@@ -138,8 +144,8 @@ def checked(name: str, value: Any) -> Any:
     if name in ("trainable", "persistent") and not isinstance(value, bool):
         raise ArgumentTypeError.of(name, value, "Give True or False.")
     if name == "collections":
-        names = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-        if isinstance(value, str) or not all(isinstance(each, str) for each in names):
+        names = _each(value)
+        if not all(isinstance(each, str) for each in names):
             raise ArgumentTypeError.of(name, value, 'Give a list of names, such as ["variables", "mine"].')
         return names
     if name == "reuse" and not (isinstance(value, bool) or value is AUTO_REUSE):
