@@ -357,6 +357,29 @@ def test_operations_of_a_recompute_have_the_names_of_the_forward(opens_first: bo
     assert names[4:] == names[:4]
 
 
+def test_a_recompute_knows_nothing_of_what_a_manager_opened_after_the_block() -> None:
+    paths: list[str] = []
+
+    def forward(x: Tensor) -> Tensor:
+        manager = variable_scope(None, "a")
+
+        def block(x: Tensor) -> Tensor:
+            if paths:  # it is the recompute
+                with variable_scope("a"):
+                    pass
+                with manager as scope:
+                    paths.append(scope.name)
+            return x * x
+
+        x = checkpoint(block, x, use_reentrant=False)
+        with manager as scope:
+            paths.append(scope.name)
+        return x
+
+    ScopedModule(forward)(torch.ones(3, requires_grad=True)).sum().backward()
+    assert paths == ["a", "a_1"]
+
+
 def test_default_names_of_a_recompute_lead_to_the_variables_of_the_forward() -> None:
     paths: list[str] = []
 

@@ -201,6 +201,16 @@ def test_a_block_sees_what_the_calls_in_it_added_as_a_graph_that_is_built_in_par
     assert model.get_collection("penalties") == []
 
 
+def test_a_call_sees_nothing_that_was_added_before_it_also_if_it_builds() -> None:
+    model = ScopedModule(lambda: model.get_collection("penalties"))
+    with model.as_default():
+        model.add_to_collection("penalties", "of the block")
+    assert model() == []  # builds
+    with model.as_default():
+        model.add_to_collection("penalties", "of another block")
+    assert model() == []
+
+
 class Penalized(ScopedModule):
     """Adds a loss in each call."""
 
