@@ -90,6 +90,19 @@ def test_a_variable_is_shared_without_a_detour() -> None:
 
 
 @pytest.mark.no_cover
+def test_a_setting_for_new_variables_makes_no_detour_for_those_that_are_there() -> None:
+    def forward(x: Tensor) -> list[str]:
+        with variable_scope("a") as scope:
+            scope.set_initializer(nn.init.ones_)
+            return called(lambda: get_variable("kernel", [4, 4]))
+
+    x = torch.ones(4)
+    model = ScopedModule(forward).build(x)
+    model(x), model(x)
+    assert model(x) == GET
+
+
+@pytest.mark.no_cover
 def test_a_call_that_differs_from_the_last_one_notes_what_it_does_and_no_more() -> None:
     def forward(x: Tensor, names: str) -> None:
         for name in names:

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from torchscope import (
     AUTO_REUSE,
     ArgumentTypeError,
+    ArgumentValueError,
     InvalidNameError,
     ScopedModule,
     VariableExistsError,
@@ -190,6 +192,25 @@ def test_getters_see_buffers_and_local_variables() -> None:
     model()
     assert log == [("g", "b"), ("g", "l"), ("g", "v")]
     assert list(model.state_dict()) == ["variables.v", "variables.b"]
+
+
+def test_a_getter_or_partitioner_that_is_set_later_is_asked_for_variables_that_are_there() -> None:
+    log: list[Any] = []
+
+    def forward(sets: str) -> Tensor:
+        with variable_scope("a") as scope:
+            if sets == "getter":
+                scope.set_custom_getter(logging(log, "g"))
+            if sets == "partitioner":
+                scope.set_partitioner(lambda **kwargs: [2])
+            return get_variable("w", [2])
+
+    model = ScopedModule(forward).build("nothing")
+    for _ in range(3):  # the first call of a built module, and those that are held against it
+        assert model("getter") is model.variables["a/w"]
+    assert log == [("g", "a/w")] * 3
+    with pytest.raises(ArgumentValueError, match="exists in one piece"):
+        model("partitioner")
 
 
 def test_what_a_getter_asks_for_is_checked() -> None:

@@ -185,6 +185,12 @@ def test_a_scope_without_variables_is_a_selection_of_nothing_too() -> None:
             model.trainable_variables(scope)
 
 
+@pytest.mark.parametrize("selects", [3, ["a", 3], [b"a"], b"a", {"a": 1}], ids=repr)
+def test_what_selects_nothing_by_its_kind_is_refused(selects: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match="Give a path, a glob, a VariableScope, or a list of these"):
+        ScopedModule(gan).build().trainable_variables(selects)
+
+
 def test_a_block_sees_what_the_calls_in_it_added_as_a_graph_that_is_built_in_parts() -> None:
     model = Penalized().build(torch.ones(2))
     model(torch.full((2,), 3.0))  # of before the block
