@@ -367,6 +367,21 @@ def test_a_function_that_changes_nothing_is_no_operation() -> None:
         assert ScopedModule(forward)(torch.ones(2)) == ["add"] * 4 + ["add_1", "relu", "add_2"]
 
 
+def test_operators_that_write_are_operations() -> None:
+    def forward(x: torch.Tensor) -> list[str]:
+        y, ones = x + 0, torch.ones(2)
+        names = []
+        y[0] = 1
+        names.append(op_name(y))
+        y += 1
+        names.append(op_name(y))
+        y[:] = ones
+        return [*names, op_name(y), op_name(ones)]
+
+    with name_ops():
+        assert ScopedModule(forward)(torch.ones(2)) == ["setitem", "add_1", "setitem_1", "ones"]
+
+
 def test_a_default_name_and_values_are_taken_as_in_tensorflow() -> None:
     def forward() -> list[str]:
         with name_scope(None, "conv", []) as first, name_scope("x", "conv", values=[]) as second:
