@@ -272,10 +272,10 @@ def test_a_name_scope_that_is_wrong_says_so() -> None:
     def crossed() -> None:
         outer = name_scope("a")
         outer.__enter__()
-        variable_scope("b").__enter__()
+        variable_scope("b/c").__enter__()
         outer.__exit__(None, None, None)
 
-    with pytest.raises(ScopeNestingError, match="Cannot leave name scope 'a': the innermost open scope is 'b'"):
+    with pytest.raises(ScopeNestingError, match="Cannot leave name scope 'a': the innermost open scope is 'b/c'"):
         run(crossed)
 
 
