@@ -57,6 +57,13 @@ def root_does_not_forget() -> list[str]:
     return [*names, opened("c"), opened("d")]
 
 
+def root_inside_of_the_root_goes_on() -> list[str]:
+    names = [opened("c")]
+    with variable_scope(""):
+        names += [opened("c")]
+    return [*names, opened("c")]
+
+
 def jump_restores_the_counts() -> list[str]:
     with variable_scope("a") as scope:
         pass
@@ -76,6 +83,14 @@ def jump_to_itself() -> list[str]:
         with variable_scope(scope):
             names += [opened("d")]
         return [*names, opened("d")]
+
+
+def jump_to_itself_before_a_name() -> list[str]:
+    with variable_scope("a") as scope:
+        with variable_scope(scope):
+            pass
+        visit("x")
+        return [opened("x")]
 
 
 def a_name_that_looks_like_an_index() -> list[str]:
@@ -144,8 +159,10 @@ CASES: dict[Callable[[], list[str]], list[str]] = {
     counts_start_again_when_the_parent_is_left: ["a/c", "a/c_1", "a/c", "a/c_1"],
     slash_in_an_explicit_name_counts_below: ["a/b_1", "a/b"],
     root_does_not_forget: ["c", "c_1", "d_1"],
+    root_inside_of_the_root_goes_on: ["c", "c_1", "c_2"],
     jump_restores_the_counts: ["a/d", "a/d_1", "a/d", "a/d"],
     jump_to_itself: ["a/d", "a/d_1", "a/d_1"],
+    jump_to_itself_before_a_name: ["a/x_1"],
     a_name_that_looks_like_an_index: ["c", "c_2", "c_3"],
     one_object_again: ["c", "c", "c_1", "o/c"],
     variables_between: ["c_1", "d_1", "c_2"],

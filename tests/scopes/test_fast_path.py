@@ -25,6 +25,14 @@ BEGIN = [
 ]
 END = ["pop", "Call.end"]
 ENTER = ["variable_scope", "ScopeManager.__enter__"]
+ENTER_AS_BEFORE = [
+    "variable_scope",
+    "ScopeManager._take",
+    "ScopeManager.__enter__",
+    "ScopeManager._enter_slowly",
+    "_enter_as_before",
+    "PathNode.prefix",
+]
 EXIT = ["ScopeManager.__exit__"]
 GET = ["get_variable"]
 
@@ -42,8 +50,15 @@ def nested(x: Tensor) -> None:
         get_variable("kernel", [4, 4])
 
 
+def default_names(x: Tensor) -> None:
+    for _ in range(2):
+        with variable_scope(None, "a"):
+            get_variable("kernel", [4, 4])
+
+
 FORWARDS: dict[Callable[[Tensor], None], list[str]] = {
     gets: GET * 3,
+    default_names: [*ENTER_AS_BEFORE, *GET, *EXIT] * 2,
     nested: [*ENTER * 2, *GET, *EXIT * 2, *ENTER, *GET, *EXIT],
 }
 
@@ -87,6 +102,17 @@ def test_a_variable_is_shared_without_a_detour() -> None:
     model = ScopedModule(forward).build(x)
     model(x), model(x)
     assert model(x) == [*GET, "History.note_first", "History.has_got", "Plan.position"] * 2
+
+
+@pytest.mark.no_cover
+def test_a_scope_is_left_without_a_detour_however_it_was_entered() -> None:
+    def forward() -> list[str]:
+        managers = variable_scope("a"), variable_scope("b/c", dtype=torch.float64), variable_scope(None, "d")
+        for manager in managers:
+            manager.__enter__()
+        return called(lambda: [manager.__exit__(None, None, None) for manager in reversed(managers)])
+
+    assert [name for name in ScopedModule(forward)() if name.startswith("Scope")] == EXIT * 3
 
 
 @pytest.mark.no_cover

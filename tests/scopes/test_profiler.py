@@ -38,6 +38,14 @@ def test_each_open_scope_is_a_range_named_by_its_path_around_its_operations(tmp_
     events = recorded.events()
     assert events is not None
     assert sorted(ranges(events)) == sorted(RANGES)
+    around = {event.name: event.cpu_parent and event.cpu_parent.name for event in events if event.is_user_annotation}
+    assert around == {  # of "outer", the second time
+        "outer": "elsewhere",
+        "outer/block": "outer",
+        "outer/block_1": "outer",
+        "elsewhere": None,
+        "outer/deep/er": "outer",
+    }
     block = next(event for event in events if event.name == "outer/block")
     assert {"aten::mul", "aten::relu"} <= {event.name for event in block.cpu_children}
     recorded.export_chrome_trace(str(tmp_path / "trace.json"))

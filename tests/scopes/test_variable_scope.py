@@ -490,3 +490,24 @@ def test_after_the_call_was_left_in_another_thread_no_module_is_running() -> Non
         variable_scope(None, "a").__enter__()
     with pytest.raises(NoActiveModuleError, match=r"get_variable\(\)"):
         get_variable("a/w")
+
+
+@pytest.mark.parametrize("how", ["by a name", "by an object"])
+def test_an_exception_leaves_also_what_was_left_open_inside(how: str) -> None:
+    """As where an interrupt comes while a scope is being left."""
+
+    def forward() -> list[str]:
+        with variable_scope("outer") as outer:
+            with pytest.raises(KeyboardInterrupt), variable_scope("a" if how == "by a name" else outer):
+                variable_scope("b").__enter__()
+                variable_scope(outer).__enter__()
+                variable_scope("c", dtype=torch.float64).__enter__()
+                raise KeyboardInterrupt
+            names = [get_variable_scope().name]
+            for default_name in ("a", "b", "c"):
+                with variable_scope(None, default_name) as scope:
+                    names.append(scope.name)
+            return names
+
+    first = "outer/a_1" if how == "by a name" else "outer/a"
+    assert ScopedModule(forward)() == ["outer", first, "outer/b", "outer/c"]
