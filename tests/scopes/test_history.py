@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from itertools import product
 from typing import Any
 
 import pytest
@@ -112,6 +113,37 @@ def test_a_shorter_call_leaves_the_rest_out_and_a_longer_one_goes_on() -> None:
         assert model(lambda: got("a", "b", "c")) == ["a", "b", "c"]
         with pytest.raises(VariableExistsError, match="'c' was already got"):
             model(lambda: got("a", "b", "c", "c"))
+
+
+OPENS: dict[str, dict[str, Any]] = {
+    "a": {"name_or_scope": "a"},
+    "a, with an option": {"name_or_scope": "a", "dtype": torch.float32},
+    "default a": {"name_or_scope": None, "default_name": "a"},
+    "default b": {"name_or_scope": None, "default_name": "b"},
+    "default a without a name scope": {"name_or_scope": None, "default_name": "a", "auxiliary_name_scope": False},
+}
+
+
+def open_in_turn(ways: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The names of two scopes with a variable in each."""
+    names = []
+    with variable_scope("", reuse=AUTO_REUSE):
+        for way in ways:
+            with variable_scope(**OPENS[way]) as scope:
+                get_variable("w", [1])
+                names.append((scope.name, scope.original_name_scope))
+    return names
+
+
+def test_scopes_of_one_path_that_are_entered_in_other_ways_than_in_the_last_call_are_not_taken_for_those() -> None:
+    orders = list(product(OPENS, repeat=2))
+    model = ScopedModule(open_in_turn)
+    with model.building():
+        for order in orders:
+            model(order)
+    for last, order in product(orders, repeat=2):
+        model(last)
+        assert model(order) == ScopedModule(open_in_turn)(order), f"{order} after {last}"
 
 
 def test_a_module_that_calls_itself_and_threads_each_hold_their_own_call_against_the_last() -> None:

@@ -492,6 +492,18 @@ def test_after_the_call_was_left_in_another_thread_no_module_is_running() -> Non
         get_variable("a/w")
 
 
+@pytest.mark.parametrize("error", [None, KeyError()], ids=["as usual", "after an exception"])
+@pytest.mark.parametrize("manager", [variable_scope("never"), variable_scope(None, "never")], ids=["name", "default"])
+def test_what_was_never_entered_cannot_be_left(manager: Any, error: Exception | None) -> None:
+    def forward() -> None:
+        with variable_scope("a"):
+            manager.__exit__(error and type(error), error, None)
+
+    for leave in (forward, lambda: manager.__exit__(error and type(error), error, None)):
+        with pytest.raises(ScopeNestingError, match="Cannot leave scope 'never'"):
+            ScopedModule(leave)()
+
+
 @pytest.mark.parametrize("how", ["by a name", "by an object"])
 def test_an_exception_leaves_also_what_was_left_open_inside(how: str) -> None:
     """As where an interrupt comes while a scope is being left."""
