@@ -493,14 +493,18 @@ def test_after_the_call_was_left_in_another_thread_no_module_is_running() -> Non
 
 
 @pytest.mark.parametrize("error", [None, KeyError()], ids=["as usual", "after an exception"])
-@pytest.mark.parametrize("manager", [variable_scope("never"), variable_scope(None, "never")], ids=["name", "default"])
-def test_what_was_never_entered_cannot_be_left(manager: Any, error: Exception | None) -> None:
+@pytest.mark.parametrize("by", ["name", "default name", "object"])
+def test_what_was_never_entered_cannot_be_left(by: str, error: Exception | None) -> None:
+    with variable_scope("never/ever") as scope:
+        pass
+    manager = variable_scope(*{"name": ["never/ever"], "default name": [None, "never/ever"], "object": [scope]}[by])
+
     def forward() -> None:
         with variable_scope("a"):
             manager.__exit__(error and type(error), error, None)
 
     for leave in (forward, lambda: manager.__exit__(error and type(error), error, None)):
-        with pytest.raises(ScopeNestingError, match="Cannot leave scope 'never'"):
+        with pytest.raises(ScopeNestingError, match="Cannot leave scope 'never/ever'"):
             ScopedModule(leave)()
 
 
@@ -523,3 +527,12 @@ def test_an_exception_leaves_also_what_was_left_open_inside(how: str) -> None:
 
     first = "outer/a_1" if how == "by a name" else "outer/a"
     assert ScopedModule(forward)() == ["outer", first, "outer/b", "outer/c"]
+
+
+def test_the_root_is_opened_at_the_root_alone() -> None:
+    def forward() -> None:
+        with variable_scope("outer/inner"), variable_scope(""):
+            pass
+
+    with pytest.raises(InvalidNameError, match="can be opened so only at the root, not inside 'outer/inner'"):
+        ScopedModule(forward)()
