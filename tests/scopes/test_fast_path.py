@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -110,7 +111,8 @@ def test_a_scope_is_left_without_a_detour_however_it_was_entered() -> None:
         managers = variable_scope("a"), variable_scope("b/c", dtype=torch.float64), variable_scope(None, "d")
         for manager in managers:
             manager.__enter__()
-        return called(lambda: [manager.__exit__(None, None, None) for manager in reversed(managers)])
+        last, middle, first = (functools.partial(manager.__exit__, None, None, None) for manager in reversed(managers))
+        return called(lambda: (last(), middle(), first()))
 
     assert [name for name in ScopedModule(forward)() if name.startswith("Scope")] == EXIT * 3
 

@@ -497,7 +497,11 @@ def test_after_the_call_was_left_in_another_thread_no_module_is_running() -> Non
 def test_what_was_never_entered_cannot_be_left(by: str, error: Exception | None) -> None:
     with variable_scope("never/ever") as scope:
         pass
-    manager = variable_scope(*{"name": ["never/ever"], "default name": [None, "never/ever"], "object": [scope]}[by])
+    manager = {
+        "name": variable_scope("never/ever"),
+        "default name": variable_scope(None, "never/ever"),
+        "object": variable_scope(scope),
+    }[by]
 
     def forward() -> None:
         with variable_scope("a"):
