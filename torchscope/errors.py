@@ -8,6 +8,7 @@ may want (``path``, ``scope``) stay on the error as attributes.
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
@@ -563,7 +564,11 @@ class ArgumentTypeError(ScopeError, TypeError):
 
     @classmethod
     def of(cls, argument: str, asked: object, mend: str) -> Self:
-        return cls._said(f"{argument} cannot be {' '.join(repr(asked).split())}, of type {type(asked).__name__}.", mend)
+        kind = type(asked)
+        name = kind.__name__
+        if hasattr(builtins, name) and kind.__module__ != "builtins":  # numpy's bool, for one
+            name = f"{kind.__module__}.{name}"
+        return cls._said(f"{argument} cannot be {' '.join(repr(asked).split())}, of type {name}.", mend)
 
 
 class CheckpointError(ScopeError, ValueError):

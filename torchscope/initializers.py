@@ -285,6 +285,9 @@ class random_uniform_initializer(_RandomInitializer):
     dtype: torch.dtype | None = None
 
     def _check(self, tensor: Tensor) -> None:
+        if tensor.is_complex():
+            mend = "random_uniform_initializer fills real dtypes only. Use random_normal_initializer."
+            raise ArgumentValueError.of("dtype", tensor.dtype, mend)
         if self.maxval is None and not tensor.is_floating_point():
             raise ArgumentValueError.of("maxval", None, f"Give maxval for the integer dtype {tensor.dtype}.")
 
@@ -515,6 +518,9 @@ def _fill_scaled(
 
 
 def _truncated_normal(tensor: Tensor, mean: float, stddev: float, generator: torch.Generator | None) -> None:
+    if tensor.is_complex():
+        mend = "Complex numbers have no order to be cut by. Use random_normal_initializer."
+        raise ArgumentValueError.of("dtype", tensor.dtype, mend)
     if stddev == 0:
         tensor.fill_(mean)
         return

@@ -288,6 +288,17 @@ def test_a_default_name_is_refused_where_others_were_opened_before_the_block(ope
         model(torch.ones(2, SIZE))
 
 
+def test_as_a_decorator_it_takes_the_options_of_torch_compile(counter: CompileCounterWithBackend) -> None:
+    @compile_once(backend=counter, fullgraph=True)
+    def block(x: Tensor) -> Tensor:
+        return dense(x)
+
+    model = stack(block, 3)
+    x = torch.ones(2, SIZE, requires_grad=True)
+    assert torch.equal(model(x), stack(dense, 3)(x))
+    assert counter.frame_count == 1
+
+
 @beyond_torch_before(2, 12, "an exception that is caught behind a graph break fails inside Dynamo")
 def test_what_a_block_adds_to_a_collection_is_in_it() -> None:
     def block(x: Tensor) -> Tensor:
@@ -571,7 +582,7 @@ def test_outside_of_a_module_and_for_what_is_no_function_it_says_so() -> None:
     with pytest.raises(NoActiveModuleError):
         compile_once(dense, backend="eager")(torch.ones(2, SIZE))
     with pytest.raises(ArgumentTypeError, match="function"):
-        compile_once(3)  # type: ignore[arg-type]
+        compile_once(3)  # type: ignore[call-overload]
 
 
 def nested(block: Block) -> tuple[ScopedModule, Tensor]:

@@ -236,6 +236,7 @@ WRONG_INITIALIZERS: dict[str, tuple[Any, type[Exception], str]] = {
     "a factory": (torch.zeros, InitializerError, r"failed on the tensor to fill: zeros\(\): argument 'size'"),
     "a factory in Python": (lambda size, kind=None: torch.zeros(size), InitializerError, "failed on the tensor"),
     "a string": ("zeros", InitializerError, "'zeros' is a string, not an initializer"),
+    "another size": (lambda t: t.resize_(5), InitializerError, r"made a tensor of \(5,\) of one of \(2,\)"),
 }
 
 
@@ -553,7 +554,17 @@ def test_a_python_number_takes_the_dtype_that_is_asked_for(value: Any, dtype: to
 
 @pytest.mark.parametrize(
     ("value", "dtype"),
-    [(1.5, torch.int32), (1j, torch.float32), (True, torch.float32), (1, torch.bool), (torch.tensor(4), torch.int32)],
+    [
+        (1.5, torch.int32),
+        (1j, torch.float32),
+        (True, torch.float32),
+        (1, torch.bool),
+        (torch.tensor(4), torch.int32),
+        (-1, torch.uint8),
+        ([2, 300], torch.uint8),
+        (2**40, torch.int32),
+        (1e10, torch.float16),
+    ],
     ids=str,
 )
 def test_a_number_does_not_take_a_dtype_in_which_it_would_be_another(value: Any, dtype: torch.dtype) -> None:
@@ -567,6 +578,35 @@ def test_a_shape_that_is_none_is_refused_and_leaves_equal_shapes_of_others_alone
         ScopedModule(lambda: get_variable("w", shape)).build()
     model = ScopedModule(lambda: get_variable("w", [1])).build()
     assert [type(size) for size in model.specs["w"].shape] == [int]
+
+
+SHAPES: dict[str, tuple[Any, list[int]]] = {
+    "array": (np.array([2, 3]), [2, 3]),
+    "array of one": (np.array([3]), [3]),
+    "empty array": (np.array([], int), []),
+    "int of numpy": (np.int64(3), [3]),
+    "array without axes": (np.array(3), [3]),
+    "sizes of numpy": ([np.int32(2), 3], [2, 3]),
+    "torch.Size": (torch.Size([2, 3]), [2, 3]),
+    "tensor": (torch.tensor([2, 3]), [2, 3]),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_shape_is_taken_in_each_call_alike(name: str) -> None:
+    shape, sizes = SHAPES[name]
+    model = ScopedModule(lambda shape: get_variable("w", shape))
+    for _ in range(4):  # builds, and is then held against the call before
+        assert model(shape) is model.variables["w"]
+    assert model.specs["w"].shape == tuple(sizes)
+    for wrong in (np.array([3, 2]), np.array([4]), np.array([[2, 3]]), np.array(4), [5, 5, 5]):
+        with pytest.raises(VariableShapeError):
+            model(wrong)
+
+
+def test_a_constant_that_is_an_iterator_is_refused() -> None:
+    with pytest.raises(InitializerError, match="'w': the initializer gives <generator .*no tensor, array or number"):
+        ScopedModule(lambda: get_variable("w", initializer=(number for number in [1]))).build()
 
 
 def test_sizes_are_kept_as_plain_ints() -> None:

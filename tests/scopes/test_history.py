@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+import weakref
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -19,6 +21,7 @@ from torchscope import (
     ArgumentTypeError,
     ScopedModule,
     VariableExistsError,
+    VariableScope,
     get_variable,
     get_variable_scope,
     name_ops,
@@ -281,3 +284,62 @@ def test_of_a_call_that_is_far_longer_than_its_module_nothing_is_kept(events: in
     history.events, history.at, history.got = ["w"] * (events - 1) + [None], events - 1, {"w": True}
     plan = history.as_plan(variables)
     assert (plan is not None) == kept
+
+
+class Keeps(ScopedModule):
+    """Opens the scope of the call before, and keeps its own, which it enters by a name or as an object."""
+
+    def __init__(self, *, as_object: bool) -> None:
+        super().__init__()
+        self.as_object = as_object
+        self.last: VariableScope | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        opens = self.last if self.as_object and self.last else "a"
+        with variable_scope(opens) as scope:
+            x = x * get_variable("w", [2])
+        if self.last is not None:
+            with variable_scope(self.last, reuse=True):
+                get_variable("w")
+        self.last = scope
+        self.add_to_collection("activations", x)
+        return x
+
+
+@pytest.mark.parametrize("as_object", [True, False])
+def test_scopes_that_are_kept_from_call_to_call_keep_one_call_and_no_chain_of_them(as_object: bool) -> None:
+    model = Keeps(as_object=as_object).build(torch.ones(2))
+    made = [weakref.ref(model(torch.ones(2))) for _ in range(20)]
+    gc.collect()
+    assert sum(each() is not None for each in made) <= 2
+    assert model.last is not None
+    assert model.last.original_name_scope == "a/"
+
+
+def test_a_module_forgets_forwards_that_it_has_no_more() -> None:
+    model, made = ScopedModule(), []
+
+    def adding(big: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda x: x * get_variable("w", [2]) + big
+
+    for _ in range(100):
+        big = torch.zeros(2)
+        model.forward = adding(big)  # type: ignore[method-assign]
+        model(torch.ones(2))
+        made.append(weakref.ref(big))
+    gc.collect()
+    assert sum(each() is not None for each in made) <= 64
+
+
+def test_an_interrupt_while_the_parts_of_a_variable_are_noted_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(history: History, event: Any) -> None:
+        history.events[history.at :] = (event, None)
+        history.at += 1
+        raise KeyboardInterrupt
+
+    model = ScopedModule(lambda: get_variable("w", [4], partitioner=lambda **kwargs: [2]))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(History, "note", interrupted)
+        model()
+    assert not list(model.variables)
+    assert model().shape == (4,)

@@ -248,12 +248,16 @@ def as_scope(**options: Any) -> Callable[[], AbstractContextManager[Any]]:
     return lambda: variable_scope("s", **options)
 
 
-def as_jump() -> AbstractContextManager[Any]:
-    def forward() -> VariableScope:
-        with variable_scope("j") as scope:
-            return scope
+def in_scope_j() -> VariableScope:
+    with variable_scope("j") as scope:
+        return scope
 
-    return variable_scope(run(forward))
+
+J = run(in_scope_j)
+
+
+def as_jump() -> AbstractContextManager[Any]:
+    return variable_scope(J)
 
 
 CONTEXTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
@@ -540,3 +544,24 @@ def test_the_root_is_opened_at_the_root_alone() -> None:
 
     with pytest.raises(InvalidNameError, match="can be opened so only at the root, not inside 'outer/inner'"):
         ScopedModule(forward)()
+
+
+@pytest.mark.parametrize("options", [{}, {"dtype": torch.float64}], ids=["plain", "with an option"])
+def test_one_manager_may_be_entered_while_it_is_open(options: dict[str, Any]) -> None:
+    def forward() -> list[str]:
+        manager, names = variable_scope("a", **options), []
+        with manager:
+            with manager as inner:
+                get_variable("w", [1])
+                with manager:
+                    names.append(get_variable_scope().name)
+                names.append(get_variable_scope().name)
+                assert get_variable_scope() is inner
+            names.append(get_variable_scope().name)
+        with manager:
+            names.append(get_variable_scope().name)
+        return [*names, get_variable_scope().name]
+
+    model = ScopedModule(forward)
+    for _ in range(3):
+        assert model() == ["a/a/a", "a/a", "a", "a", ""]

@@ -164,7 +164,8 @@ def state_kept(root: nn.Module) -> Iterator[None]:
     first: dict[str, dict[str, Tensor]] = {name: {} for name in stores}
     before: dict[str, Tensor] = {}
     with ExitStack() as at_the_end:  # what is to be put back is noted before it is changed
-        at_the_end.callback(_forget, stores, first)  # last: a build that starts before this takes these snapshots over
+        for _ in range(2):  # an interrupt of the one does not keep the other from it
+            at_the_end.callback(_forget, stores, first)  # last: a build that starts before takes these snapshots over
         for name, store in stores.items():
             with store.lock:
                 first[name].update((path, value) for values in store.first_values for path, value in values.items())

@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from types import MethodType
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 from weakref import WeakKeyDictionary
 
 import torch
@@ -40,7 +40,26 @@ R = TypeVar("R")
 ways_to_the_stack.append(lambda: thread.stack)
 
 
-def compile_once(function: Callable[P, R], **options: Any) -> CompiledOnce[P, R]:
+class CompileOptions(TypedDict, total=False):
+    """The options of ``torch.compile``, which says what they do."""
+
+    fullgraph: bool
+    dynamic: bool | None
+    backend: str | Callable[..., object]
+    mode: str | None
+    options: dict[str, str | int | bool | Callable[..., object]] | None
+    disable: bool
+
+
+@overload
+def compile_once(function: Callable[P, R], **options: Unpack[CompileOptions]) -> CompiledOnce[P, R]: ...
+@overload
+def compile_once(
+    function: None = None, **options: Unpack[CompileOptions]
+) -> Callable[[Callable[P, R]], CompiledOnce[P, R]]: ...
+def compile_once(
+    function: Callable[P, R] | None = None, **options: Unpack[CompileOptions]
+) -> CompiledOnce[P, R] | Callable[[Callable[P, R]], CompiledOnce[P, R]]:
     """``torch.compile`` of a function that gets variables, with one graph for all scopes it runs in.
 
     A plain ``torch.compile(block)`` compiles anew in each scope, and after eight of them runs eagerly. This compiles a
@@ -66,7 +85,8 @@ def compile_once(function: Callable[P, R], **options: Any) -> CompiledOnce[P, R]
     getter or a partitioner is in force, or variables in parts lie below the scope.
 
     Args:
-        function: a function, or a method, that gets variables in the scope that is open where it is called.
+        function: a function, or a method, that gets variables in the scope that is open where it is called. Left out,
+            as in ``@compile_once(dynamic=True)``, what is returned takes the function.
         **options: of ``torch.compile``: ``fullgraph``, ``dynamic``, ``mode``, ``backend``, ``options``.
 
     Returns:
@@ -80,13 +100,15 @@ def compile_once(function: Callable[P, R], **options: Any) -> CompiledOnce[P, R]
             template, a default name where others were opened before it. Raised by the module's call, if the function
             raised something, and that was caught outside of it: what it had got by then is not known.
     """
+    if function is None:
+        return lambda function: CompiledOnce(function, **options)
     return CompiledOnce(function, **options)
 
 
 class CompiledOnce(Generic[P, R]):
     """What :func:`compile_once` returns."""
 
-    def __init__(self, function: Callable[P, R], **options: Any) -> None:
+    def __init__(self, function: Callable[P, R], **options: Unpack[CompileOptions]) -> None:
         if not callable(function):
             raise ArgumentTypeError.of("function", function, "Give the function that is the block.")
         self._function, self._options = function, options

@@ -32,6 +32,8 @@ from .._variables.store import VariableStore
 from ..errors import ArgumentTypeError, ScopeNestingError, TracingError
 from . import building
 
+_PLANS = 64  # functions of which a module knows what their last call did
+
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
 
@@ -91,7 +93,10 @@ def _remember(call: Call, function: object) -> None:
     """Let the next call of the same function be held against what happened in this one."""
     plan = call.as_plan(len(call.store.specs))
     if plan is not None:
-        call.store.entered[function] = plan
+        plans = call.store.entered
+        plans[function] = plan
+        for oldest in list(plans)[:-_PLANS]:  # of functions that are no forward any more, perhaps
+            plans.pop(oldest, None)
 
 
 def _close(call: Call, base: VariableScope) -> None:

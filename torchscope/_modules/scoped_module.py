@@ -382,7 +382,7 @@ class ScopedModule(Toolbox):
         >>> ScopedModule(lambda: get_variable("w", [3])).build().regularization_loss()
         tensor(0.)
         """
-        losses = self.regularization_losses()
+        losses = [torch.as_tensor(loss) for loss in self.regularization_losses()]  # somebody may have added a number
         if not losses:
             return torch.zeros((), device=self.variables.device)
         total = losses[0]

@@ -98,8 +98,8 @@ def get_variable(
                 return variable
             if call.note_first(path) or scope._settings.reuse:
                 return variable
-    except (LookupError, TypeError, AttributeError):
-        pass  # a path that is not there, a name that is no string, a shape that is one int, no call at all
+    except (LookupError, TypeError, AttributeError, ValueError):
+        pass  # a path that is not there, a name that is no string, a shape that is an int or an array, no call at all
     return _get_slowly(name, shape, dtype, initializer, options)
 
 

@@ -90,7 +90,7 @@ class History:
         """Forget what happened since ``at`` events had."""
         if self.got is not None:
             for path in self.got_since(at):
-                del self.got[path]
+                self.got.pop(path, None)  # an interrupt may have come before it was put there
             self.events[at:] = (None,)
         self.at = at
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import torch
 from torch import Tensor
 from torch.autograd.profiler import record_function
+from torch.compiler import is_dynamo_compiling
 
 from .._names import paths, patterns
 from .._names.events import BASE, Entry
@@ -103,6 +104,14 @@ class VariableScope:
         except AttributeError:
             self._original = op_names(self._call).original(self._at)
             return self._original
+
+    def settle(self) -> None:
+        """Know the original name scope, once the call is over: by it, and no more by the call, others refer to this.
+
+        A scope that is kept from call to call would else be the end of a chain of all these calls.
+        """
+        if not hasattr(self, "_original") and self._call.is_over and not is_dynamo_compiling():
+            self._original = op_names(self._call).original(self._at)
 
     @property
     def reuse(self) -> Reuse:
@@ -268,9 +277,7 @@ class EnteredScope(VariableScope):
 class ClosedScope(VariableScope):
     """A path and its settings, without the call that it was entered in.
 
-    A copy is one, and a scope that went through pickle. So is what stands for a scope that was itself entered as a
-    scope object, once its call is over: a scope that is kept and opened again in each call would else be the end of a
-    growing chain.
+    A copy is one, and a scope that went through pickle, and a scope that was opened while no module was running.
     """
 
     __slots__ = ()

@@ -146,14 +146,12 @@ class ScopeManager:
             self._check_options(self._options)
 
     def _settle_name(self) -> None:
-        """Check the name; a scope object of a call that is over is replaced if it was itself opened from one."""
+        """Check the name."""
         name = self._name_or_scope
         if name is None:
             self._default_name = check_default(getattr(self, "_default_name", None))
         elif isinstance(name, VariableScope):
-            entry = name._entry
-            if entry is not None and entry.is_object and name._call.is_over:
-                self._name_or_scope = ClosedScope(name.name, name._settings, name.original_name_scope)
+            name.settle()
         elif not isinstance(name, str):
             raise ArgumentTypeError.of("name_or_scope", name, "Give a name, a VariableScope, or None.")
         elif name:

@@ -113,13 +113,22 @@ def back_to(before: tuple[int, bool]) -> None:
     set_gradients(gradients)
 
 
-def as_declared(initializer: Initializer) -> Initializer:
-    """The initializer as a declaration keeps it: a class is instantiated, a constant is copied."""
+def as_declared(path: str, initializer: Initializer) -> Initializer:
+    """The initializer as a declaration keeps it: a class is instantiated, a constant is copied.
+
+    Raises:
+        InitializerError: it can be neither called nor copied, and is no array.
+    """
     if isinstance(initializer, type):
         return initializer()
     if callable(initializer) or initializer is None:
         return initializer
-    return whole_of(initializer).detach().clone() if isinstance(initializer, Tensor) else copy.deepcopy(initializer)
+    if isinstance(initializer, Tensor):
+        return whole_of(initializer).detach().clone()
+    try:
+        return copy.deepcopy(initializer)
+    except TypeError:
+        return _as_tensor(path, initializer, None, _VALUE).clone()
 
 
 def is_constant(initializer: Initializer) -> bool:
@@ -167,14 +176,14 @@ def _as_tensor(path: str, value: object, dtype: torch.dtype | None, mend: str) -
 
 
 def _may_be(number: Tensor, dtype: torch.dtype) -> bool:
-    """Whether a Python number, as torch would take it, may become one of a dtype: nothing of it is lost."""
+    """Whether a Python number, as torch would take it, may become one of a dtype: but for digits, nothing is lost."""
     if number.dtype == torch.bool or dtype == torch.bool:
         return number.dtype == dtype
     if number.is_complex():
         return dtype.is_complex
     if number.is_floating_point():
-        return dtype.is_floating_point or dtype.is_complex
-    return True
+        return (dtype.is_floating_point or dtype.is_complex) and not (number.to(dtype).isinf() & ~number.isinf()).any()
+    return dtype.is_floating_point or dtype.is_complex or torch.equal(number.to(dtype).to(number.dtype), number)
 
 
 def fill(tensor: Tensor, path: str, initializer: Initializer, seed: int | None, layout: Layout) -> None:
@@ -186,6 +195,7 @@ def fill(tensor: Tensor, path: str, initializer: Initializer, seed: int | None, 
         initializer = _default_initializer(path, tensor.dtype)
     if isinstance(initializer, OurInitializer):
         initializer = initializer.in_layout(layout)
+    shape = tensor.shape
     try:
         if seed is None or tensor.is_meta or _draws_nothing(initializer):
             _call(initializer, tensor, path)
@@ -194,6 +204,9 @@ def fill(tensor: Tensor, path: str, initializer: Initializer, seed: int | None, 
     except Exception as error:
         error.add_note(f"while initializing '{path}' with {initializer!r}")
         raise
+    if tensor.shape != shape:
+        problem = f"the initializer {initializer!r} made a tensor of {tuple(tensor.shape)} of one of {tuple(shape)}"
+        raise InitializerError.of(path, problem, _FILL)
 
 
 def copied(tensor: Tensor, value: Tensor) -> None:

@@ -28,7 +28,7 @@ def make(store: ModuleTreeDict, request: Request) -> tuple[VariableSpec, Tensor]
         VariableShapeError, VariableDtypeError, InitializerError: it cannot be made as it is asked for.
         TracingError: tensors are not plain ones here.
     """
-    path, initializer = request.path, as_declared(request.initializer)
+    path, initializer = request.path, as_declared(request.path, request.initializer)
     sharding = _sharding_of(store, request)
     with plain_mode():
         value = None
@@ -111,7 +111,7 @@ def complete(
     from_file = undeclared and store.provisional[request.path] == "file"
     spec.check(spec.kind if undeclared else request.kind, request.shape, None if from_file else request.dtype)
     dtype = _dtype_for(store, request) if from_file else None
-    declared = _declare(request, as_declared(request.initializer), spec.shape, dtype or spec.dtype)
+    declared = _declare(request, as_declared(spec.path, request.initializer), spec.shape, dtype or spec.dtype)
     if from_file and tensor.dtype == spec.dtype != declared.dtype:
         tensor.data = _converted(spec, tensor.data, declared.dtype)
     if request.sharding is not None:
@@ -136,7 +136,7 @@ def _dtype_for(store: ModuleTreeDict, request: Request) -> torch.dtype | None:
     if request.shape is not None:
         return request.default_dtype or default_dtype(store)
     if gives_value(request.initializer):
-        return value_of(request.path, as_declared(request.initializer), None, store.seed).dtype
+        return value_of(request.path, as_declared(request.path, request.initializer), None, store.seed).dtype
     return request.default_dtype
 
 

@@ -29,7 +29,7 @@ class PartInitializer:
     def __init__(
         self, initializer: Initializer, path: str, shape: tuple[int, ...], axis: int, start: int, layout: Layout
     ) -> None:
-        self.initializer, self.layout = as_declared(initializer), layout
+        self.initializer, self.layout = as_declared(path, initializer), layout
         self.path, self.shape, self.axis, self.start = path, shape, axis, start
 
     def __call__(self, part: Tensor) -> None:
@@ -102,7 +102,7 @@ def _with_shape_of_constant(request: Request) -> Request:
     """A constant has a shape and a dtype of its own; of another initializer they are not known."""
     if not is_constant(request.initializer):
         return request
-    value = value_of(request.path, as_declared(request.initializer), request.dtype)
+    value = value_of(request.path, as_declared(request.path, request.initializer), request.dtype)
     filled = functools.partial(copied, value=value)
     return replace(request, shape=tuple(value.shape), dtype=value.dtype, initializer=filled)
 

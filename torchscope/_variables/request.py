@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,8 +56,9 @@ def as_shape(path: str, shape: Shape) -> tuple[int, ...]:
                 break
         else:
             return tuple(shape)
-    if isinstance(shape, int) and not isinstance(shape, bool):
-        shape = (shape,)
+    if hasattr(shape, "__index__") and not isinstance(shape, bool):
+        with contextlib.suppress(TypeError):  # an array has it too, and can be an index if it is of one int
+            shape = (operator.index(shape),)
     if hasattr(shape, "__next__"):  # it could be read only once
         raise VariableShapeError.of_invalid(path, shape)
     try:
