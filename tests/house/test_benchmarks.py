@@ -32,6 +32,7 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.usefixtures("frozen_garbage")  # some collect garbage in each round
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_compares_its_results_and_prints_its_lines(
     name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
