@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+import torchscope
 from torchscope import (
     AUTO_REUSE,
     ArgumentTypeError,
@@ -616,3 +617,17 @@ def test_sizes_are_kept_as_plain_ints() -> None:
     shapes = [ScopedModule(lambda: get_variable("w", (Size.HIDDEN, np.int64(67)))).build().specs["w"].shape]
     shapes.append(ScopedModule(lambda: get_variable("w", [67, 67])).build().specs["w"].shape)
     assert [[type(size) for size in shape] for shape in shapes] == [[int, int]] * 2
+
+
+@pytest.mark.parametrize(
+    "name", ["random_uniform", "truncated_normal", "glorot_normal", "he_normal", "lecun_normal", "variance_scaling"]
+)
+def test_an_initializer_for_real_numbers_refuses_complex_ones(name: str) -> None:
+    initializer = getattr(torchscope, f"{name}_initializer")()
+    with pytest.raises(ArgumentValueError, match=r"torch\.complex64(.|\n)*Use random_normal_initializer"):
+        ScopedModule(lambda: get_variable("w", [2, 2], torch.complex64, initializer)).build()
+
+
+def test_a_type_that_is_called_like_a_builtin_one_is_told_apart() -> None:
+    with pytest.raises(ArgumentTypeError, match=r"of type numpy\.bool.*\nGive True or False"):
+        ScopedModule(lambda: get_variable("w", [2], trainable=np.bool_(False))).build()  # type: ignore[arg-type]

@@ -223,3 +223,9 @@ class Penalized(ScopedModule):
     def forward(self, x: Tensor) -> Tensor:
         self.add_to_collection("penalties", x.sum())
         return x
+
+
+def test_a_number_among_the_losses_is_added() -> None:
+    model = ScopedModule(lambda: get_variable("w", [2], initializer=nn.init.ones_, regularizer=torch.sum)).build()
+    model.add_to_collection("regularization_losses", 0.5)
+    assert model.regularization_loss().item() == 2.5
