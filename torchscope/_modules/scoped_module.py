@@ -19,7 +19,7 @@ from .._variables.initialize import back_to, modes
 from .._variables.module_tree import tensors_of
 from .._variables.request import DeviceLike
 from .._variables.resetting import reset
-from .._variables.sharding import holds_parts, laid_out_as, whole_of
+from .._variables.sharding import laid_out_as, whole_of
 from .._variables.spec import (
     GLOBAL_VARIABLES,
     LOCAL_VARIABLES,
@@ -469,9 +469,8 @@ class ScopedModule(Toolbox):
         before = [set(store.specs) for store in unbuilt]
         try:
             end_gathering(self)
-            if any(map(holds_parts, self.modules())):
-                state_dict = laid_out_as(state_dict, tensors_of(self))
-            loaded = super().load_state_dict(state_dict, strict, assign)
+            laid_out = laid_out_as(state_dict, self.modules(), tensors_of(self))
+            loaded = super().load_state_dict(laid_out, strict, assign)
         except BaseException as error:
             for store, known in zip(unbuilt, before, strict=True):
                 for path in set(store.specs) - known:

@@ -16,7 +16,7 @@ from ..initializers import Layout
 from .conversion import refuse_unreal
 from .initialize import plain_mode
 from .parameter_dict import PathParameterDict, UnbuiltParameters, spec_of_tensor
-from .sharding import ModuleSharding, Sharding, holds_parts, laid_out_as, whole_of
+from .sharding import ModuleSharding, Sharding, laid_out_as, whole_of
 from .spec import VariableSpec
 
 # Where a variable comes from whose declaration the next get completes: that decides what may become of its tensor.
@@ -146,10 +146,9 @@ class ModuleTreeDict(PathParameterDict):
             with self.lock:
                 self._make_from(state_dict, prefix, local_metadata)
         with self._walked():
-            if holds_parts(self):
-                mine = ((prefix + path, tensor) for path, tensor in held_by(self))
-                state_dict = laid_out_as(state_dict, mine)
-            super()._load_from_state_dict(state_dict, prefix, local_metadata, *more)
+            mine = ((prefix + path, tensor) for path, tensor in held_by(self))
+            laid_out = laid_out_as(state_dict, [self], mine)
+            super()._load_from_state_dict(laid_out, prefix, local_metadata, *more)
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         """Save, and note beside torch's version number what is no trainable parameter: an unbuilt module reads it."""

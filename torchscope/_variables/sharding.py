@@ -109,8 +109,12 @@ def whole_of(tensor: Tensor) -> Tensor:
     return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta") if tensor.is_meta else laid_out.full_tensor()
 
 
-def laid_out_as(state: Mapping[str, T], tensors: Iterable[tuple[str, Tensor]]) -> Mapping[str, T]:
-    """A ``state_dict`` whose plain tensors are laid out as those of the module that they go to."""
+def laid_out_as(
+    state: Mapping[str, T], modules: Iterable[nn.Module], tensors: Iterable[tuple[str, Tensor]]
+) -> Mapping[str, T]:
+    """A ``state_dict`` whose plain tensors are laid out as those of the modules that they go to, by their keys."""
+    if not any(map(holds_parts, modules)):  # most often: then no key is put together
+        return state
     changed: dict[str, T] = {}
     for key, tensor in tensors:
         if not is_sharded(tensor):
