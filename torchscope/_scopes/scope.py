@@ -99,6 +99,9 @@ class VariableScope:
         ['foo/', 'foo_1/', 'foo/']
         """
         self._refuse_name()
+        return self._known_original()
+
+    def _known_original(self) -> str:
         try:
             return self._original
         except AttributeError:
@@ -111,7 +114,7 @@ class VariableScope:
         A scope that is kept from call to call would else be the end of a chain of all these calls.
         """
         if not hasattr(self, "_original") and self._call.is_over and not is_dynamo_compiling():
-            self._original = op_names(self._call).original(self._at)
+            self._known_original()
 
     @property
     def reuse(self) -> Reuse:
