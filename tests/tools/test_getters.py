@@ -80,6 +80,10 @@ def step(model: nn.Module, x: Tensor = X) -> Tensor:
     return loss.detach()
 
 
+def floating_dtypes(model: ScopedModule) -> set[torch.dtype]:
+    return {variable.dtype for variable in model.variables.values() if variable.is_floating_point()}
+
+
 # What all of them do --------------------------------------------------------------------------------------------------
 
 
@@ -117,7 +121,7 @@ def test_what_it_makes_has_the_dtype_of_the_weights(name: str) -> None:
             return x @ get_variable("kernel", [3, 4], torch.float64)
 
     model = ScopedModule(forward, seed=1).build(X.double())
-    assert {v.dtype for v in model.variables.values() if v.is_floating_point()} == {torch.float64}
+    assert floating_dtypes(model) == {torch.float64}
 
 
 @each
@@ -128,7 +132,7 @@ def test_a_model_that_is_converted_goes_on_in_its_new_dtype(name: str, way: str)
     model.double()
     step(model, X.double())
     assert model(X.double()).dtype == torch.float64
-    assert {v.dtype for v in model.variables.values() if v.is_floating_point()} == {torch.float64}
+    assert floating_dtypes(model) == {torch.float64}
 
 
 @each
