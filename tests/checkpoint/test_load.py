@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import re
 import signal
@@ -24,6 +25,7 @@ from torchscope import (
     ArgumentValueError,
     CheckpointError,
     ScopedModule,
+    VariableNotFoundError,
     get_buffer,
     get_module,
     get_variable,
@@ -761,6 +763,56 @@ def test_an_interrupt_while_it_writes_leaves_nothing_half_loaded(
     with pytest.raises(KeyboardInterrupt):
         load_checkpoint(model, saved(tmp_path, {"a": np.ones(2), "b": np.ones(2)}))
     assert [v.tolist() for v in model.variables.values()] == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_an_interrupt_just_after_the_thread_that_writes_has_started_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = saved(tmp_path, {"a": np.ones(2), "b": np.ones(2)})
+    writers: list[int] = []
+    start = _thread.start_new_thread
+
+    def write(rule: str, value: Tensor, into: Tensor) -> None:
+        time.sleep(0.2)
+        writers.append(_thread.get_ident())
+        into.copy_(value)
+
+    def start_and_interrupt(*args: Any) -> int:
+        identity = start(*args)
+        if not interrupts:
+            return identity
+        interrupts.pop()
+        raise KeyboardInterrupt  # as by a signal before the caller has the result
+
+    monkeypatch.setattr(_write, "write", write)
+    monkeypatch.setattr(_thread, "start_new_thread", start_and_interrupt)
+    for number in (1, 3):
+        model, interrupts = made({"a": [2], "b": [2]}), [None] * number
+        with pytest.raises(KeyboardInterrupt):
+            load_checkpoint(model, file)
+        assert [v.tolist() for v in model.variables.values()] == [[1.0, 1.0], [1.0, 1.0]]
+        assert writers == [writers[0]] * 2, "each is written once, by one thread"
+        writers.clear()
+
+
+def test_an_interrupt_while_variables_are_made_leaves_the_file_to_be_all_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = saved(tmp_path, {"a": np.ones(2)})
+    start = _thread.start_new_thread
+
+    def start_and_interrupt(*args: Any) -> int:
+        start(*args)
+        monkeypatch.setattr(_thread, "start_new_thread", start)
+        raise KeyboardInterrupt
+
+    model = ScopedModule(lambda: (get_variable("a", [2]), get_variable("b", [2])))
+    monkeypatch.setattr(_thread, "start_new_thread", start_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        load_checkpoint(model, file)
+    assert list(model.variables) == ["a"]
+    with pytest.raises(VariableNotFoundError):
+        model()
 
 
 def test_an_expanded_tensor_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -110,10 +110,8 @@ def load_checkpoint(
     loads_nothing = not report.loaded and bool(targets or found.of)
     if loads_nothing or (strict and not (report.complete and (report.loaded or store.built))):
         raise _misfit(saved.file, report)
-    write_all(store, steps, saved.file)
+    write_all(store, steps, saved.file, all_there_is=strict and assignment_map is None)
     report.done = True
-    if strict and assignment_map is None and not store.built and store.specs:
-        store.made_strictly = True
     return report
 
 

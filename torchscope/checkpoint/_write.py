@@ -30,14 +30,17 @@ class Step(NamedTuple):
     target: Target | None  # None: the variable is still to be made
 
 
-def write_all(store: VariableStore, steps: list[Step], file: str) -> None:
-    """Read and check everything once, then write: a damaged file must not leave a module half loaded."""
+def write_all(store: VariableStore, steps: list[Step], file: str, *, all_there_is: bool) -> None:
+    """Read and check everything once, then write: a damaged file must not leave a module half loaded.
+
+    If ``all_there_is``, code that the module runs later makes no variables besides those that the file makes.
+    """
     for step in _shown(steps, "checking"):
         _refuse_overflow(step, step.entry.read(), file)
-    uninterrupted(lambda: _write_each(store, steps))
+    uninterrupted(lambda: _write_each(store, steps, all_there_is))
 
 
-def _write_each(store: VariableStore, steps: list[Step]) -> None:
+def _write_each(store: VariableStore, steps: list[Step], all_there_is: bool) -> None:
     made: list[str] = []
     with store.lock, torch.no_grad():
         try:
@@ -47,6 +50,8 @@ def _write_each(store: VariableStore, steps: list[Step]) -> None:
             for path in made:
                 store.drop(path)
             raise
+        if all_there_is and not store.built and store.specs:
+            store.made_strictly = True
 
 
 def _write_one(store: VariableStore, step: Step, made: list[str]) -> None:
