@@ -121,7 +121,7 @@ def save_grid(out: Path, samples: Tensor) -> None:
 
     figure, axes = plt.subplots(ROWS, COLUMNS, figsize=(COLUMNS * 0.6, ROWS * 0.6))
     for axis, image in zip(axes.flat, samples, strict=True):
-        axis.imshow(image[0].cpu(), cmap="gray_r", vmin=-1, vmax=1)
+        axis.imshow(image[0].numpy(force=True), cmap="gray_r", vmin=-1, vmax=1)
         axis.set_axis_off()
     figure.tight_layout(pad=0.4)
     figure.savefig(out, dpi=100)

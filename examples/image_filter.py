@@ -195,10 +195,10 @@ def save_picture(out: Path, rows: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -
         error = f"\nerror {F.mse_loss(filtered, original).item():.5f}"
         before = f"\nerror {F.mse_loss(noisy, original).item():.5f}"
         for axis, title, image in zip(line[:3], titles, (noisy, filtered, original), strict=False):
-            axis.imshow(image.clamp(0, 1).permute(1, 2, 0).cpu())
+            axis.imshow(image.clamp(0, 1).permute(1, 2, 0).numpy(force=True))
             axis.set_title(title + {"noisy": before, "filtered": error}.get(title, ""), fontsize=10)
         for axis, title, index in zip(line[3:], titles[3:], strongest, strict=True):
-            axis.imshow(maps[index].cpu(), cmap="magma")
+            axis.imshow(maps[index].numpy(force=True), cmap="magma")
             axis.set_title(title, fontsize=10)
         for axis in line:
             axis.set_axis_off()

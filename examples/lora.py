@@ -103,7 +103,7 @@ def save_picture(out: Path, images: Tensor, before: Tensor, after: Tensor) -> No
 
     figure, axes = plt.subplots(2, 10, figsize=(10, 2.6))
     for axis, image, was, now in zip(axes.flat, images, before.tolist(), after.tolist(), strict=True):
-        axis.imshow(image[0].cpu(), cmap="gray", vmin=0, vmax=1)
+        axis.imshow(image[0].numpy(force=True), cmap="gray", vmin=0, vmax=1)
         axis.set_title(f"{was} → {now}", fontsize=10)
         axis.set_axis_off()
     figure.suptitle("What is read of turned digits, before the update and after it", fontsize=10)

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 import torch
@@ -29,14 +30,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stress-rounds", default=150, type=int, help="rounds of each race between threads")
 
 
+def default_device(name: str) -> AbstractContextManager[object]:
+    """A block in which this is the default device.
+
+    Where it is that already, torch's own context is left out: a compiler traces it anew in each operation.
+    """
+    wanted = torch.device(name)
+    return nullcontext() if torch.get_default_device() == wanted else wanted
+
+
 @pytest.fixture(autouse=True)
 def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
     """Run each test with ``--device`` as torch's default device."""
     name = request.config.getoption("--device")
     if torch.device(name).type == "cuda" and not torch.cuda.is_available():
         pytest.skip("--device cuda, and no CUDA device is available")
-    with torch.device(name) as chosen:
-        yield chosen
+    with default_device(name):
+        yield torch.device(name)
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-import torch
+from tests.conftest import default_device
 
 Done = subprocess.CompletedProcess[str]
 
@@ -30,7 +30,7 @@ def in_this_process(program: Path, *arguments: object, cwd: Path) -> Done:
         contextlib.chdir(cwd),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        torch.device("cpu"),  # what a new process begins with
+        default_device("cpu"),  # what a new process begins with
     ):
         try:
             runpy.run_path(str(program), run_name="__main__")

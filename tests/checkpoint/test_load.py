@@ -773,7 +773,7 @@ def test_an_interrupt_just_after_the_thread_that_writes_has_started_waits_for_it
     start = _thread.start_new_thread
 
     def write(rule: str, value: Tensor, into: Tensor) -> None:
-        time.sleep(0.2)
+        time.sleep(0.05)
         writers.append(_thread.get_ident())
         into.copy_(value)
 

@@ -28,13 +28,18 @@ from torch.multiprocessing.spawn import start_processes
 from torchscope.errors import ArgumentValueError
 
 Case = Callable[[Path], object]
+PRELOADED = """
+torch.distributed.tensor.parallel torch.distributed.fsdp torch.distributed.checkpoint.state_dict
+torch.distributed.pipelining torch._dynamo.convert_frame torch._functorch.aot_autograd
+torchscope.checkpoint torchscope.distributed
+""".split()
 LIMIT = 240  # seconds for all cases of one number of processes
 
 
 def run_on(count: int, cases: dict[str, Case], folder: Path) -> dict[str, str]:
     """Run cases on so many processes: each with what went wrong, or nothing."""
-    # Processes begin as copies of one that has imported torch and nothing else of the tests.
-    multiprocessing.set_forkserver_preload(["torch.distributed.tensor", "torch.distributed.fsdp", "torchscope"])
+    # Processes begin as copies of one that has imported these and nothing of the tests.
+    multiprocessing.set_forkserver_preload(PRELOADED)
     arguments = (count, free_port(), cases, str(folder))
     started = start_processes(_process, arguments, nprocs=count, join=False, start_method="forkserver")
     deadline = time.monotonic() + LIMIT

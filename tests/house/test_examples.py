@@ -1,4 +1,4 @@
-"""The image filter, run as a process on real photographs."""
+"""The image filter, run on real photographs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import Done, in_a_process, in_this_process
+from tests.programs import in_a_process, in_this_process
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "image_filter.py"
 TABLE = """\
@@ -17,10 +17,6 @@ image_filters/conv1/biases   32                     32     2
 image_filters/conv2/weights  32 x 32 x 5 x 5    25,600     2
 image_filters/conv2/biases   32                     32     2
 4 variables                                     28,064"""
-
-
-def run(folder: Path, *arguments: str) -> Done:
-    return in_a_process(EXAMPLE, *arguments, cwd=folder)
 
 
 def losses(printed: str) -> tuple[float, float]:
@@ -42,7 +38,8 @@ def test_the_filter_learns_to_take_noise_away_with_four_variables(tmp_path: Path
     from PIL import Image
 
     photographs(tmp_path, rows=80, columns=120)
-    done = run(tmp_path, "0.png", "1.png", "--steps", "60", "--device", "cpu", "--out", "seen.png")
+    arguments = ["0.png", "1.png", "--steps", "60", "--device", "cpu", "--out", "seen.png"]
+    done = in_a_process(EXAMPLE, *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert TABLE in done.stdout
     start, end = losses(done.stdout)
@@ -55,7 +52,7 @@ def test_the_filter_learns_to_take_noise_away_with_four_variables(tmp_path: Path
 
 def test_the_filter_runs_on_images_of_the_user(tmp_path: Path) -> None:
     photographs(tmp_path, rows=60, columns=90)
-    done = run(tmp_path, "0.png", "1.png", "--steps", "1", "--device", "cpu")
+    done = in_this_process(EXAMPLE, "0.png", "1.png", "--steps", "1", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert TABLE in done.stdout
     assert (tmp_path / "image_filter.png").stat().st_size > 1000
@@ -63,7 +60,8 @@ def test_the_filter_runs_on_images_of_the_user(tmp_path: Path) -> None:
 
 def test_the_filter_saves_its_graph(tmp_path: Path) -> None:
     photographs(tmp_path, rows=60, columns=90)
-    done = run(tmp_path, "0.png", "1.png", "--steps", "0", "--device", "cpu", "--graph", "runs/filter")
+    without_training = ["--steps", "0", "--graph", "runs/filter"]
+    done = in_this_process(EXAMPLE, "0.png", "1.png", "--device", "cpu", *without_training, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "graph saved to runs/filter" in done.stdout
     assert "image_filters/conv1" in (tmp_path / "runs" / "filter" / "graph.svg").read_text()
@@ -100,6 +98,6 @@ def test_cuda_without_cuda_ends_in_one_clear_line_and_exit_code_2(tmp_path: Path
 
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
-    done = run(tmp_path, "--device", "cuda")
+    done = in_this_process(EXAMPLE, "--device", "cuda", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == ("image_filter.py: --device cuda: no CUDA device is available; use --device cpu or auto\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import in_a_process
+from tests.programs import in_a_process, in_this_process
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -51,7 +51,7 @@ def test_an_update_of_low_rank_reads_what_the_network_does_not_and_leaves_it_as_
     [(["--steps", "-1"], "--steps must not be negative"), (["--out", "no/where.png"], "--out: no such folder: no")],
 )
 def test_bad_arguments_are_one_line(program: str, arguments: list[str], said: str, tmp_path: Path) -> None:
-    done = in_a_process(EXAMPLES / program, *arguments, cwd=tmp_path)
+    done = in_this_process(EXAMPLES / program, *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
