@@ -164,6 +164,14 @@ def compiled(backend: str, **options: Any) -> Use:
     return use
 
 
+def compiled_in_a_block_of_a_device(pair: Pair) -> None:
+    scoped, by_hand, x = pair.make()
+    torch._dynamo.reset()
+    with torch.device(x[0].device):
+        run = torch.compile(scoped, fullgraph=True, backend="eager")
+        same_step(pair, scoped, by_hand, run, by_hand, x)
+
+
 def compiled_with_other_batch_sizes(pair: Pair) -> None:
     scoped, by_hand, x = pair.make()
     torch._dynamo.reset()
@@ -551,6 +559,7 @@ USES: dict[str, Use] = {
     "compile, aot_eager": compiled("aot_eager"),
     "compile, inductor": compiled("inductor"),
     "compile, dynamic shapes": compiled_with_other_batch_sizes,
+    "compile in a block of torch.device": compiled_in_a_block_of_a_device,
     "compile of a parent": compiled_inside_a_parent,
     "compile in place": compiled_in_place,
     "compile of the training step": compiled_training_step,
