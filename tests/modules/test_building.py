@@ -27,7 +27,8 @@ from torchscope import (
     variable_scope,
     zeros_initializer,
 )
-from torchscope._scopes.stack import current_scope
+from torchscope._scopes.call import Call
+from torchscope._scopes.stack import current_scope, pop
 from torchscope._variables.store import Undo
 
 
@@ -368,6 +369,35 @@ def test_what_was_deleted_since_does_not_stop_a_roll_back() -> None:
     assert list(model.variables) == ["w", "x"]
     assert model.variables["w"].requires_grad
     assert model.variables.building_calls == []
+
+
+def test_a_block_whose_variables_cannot_be_rolled_back_is_closed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: Undo) -> None:
+        raise KeyboardInterrupt
+
+    model = ScopedModule()
+    monkeypatch.setattr(Undo, "take_back", interrupt)
+    with pytest.raises(KeyboardInterrupt), model.as_default():
+        get_variable("w", [3])
+        raise KeyError("the user's")
+    assert current_scope() is None
+    assert model.variables.building_calls == []
+
+
+def test_an_interrupt_at_the_end_of_a_block_closes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupts = [KeyboardInterrupt]
+
+    def interrupted(call: Call) -> None:
+        if interrupts:
+            raise interrupts.pop()
+        pop(call)
+
+    monkeypatch.setattr("torchscope._modules.building.pop", interrupted)
+    model = ScopedModule()
+    with pytest.raises(KeyboardInterrupt), model.as_default():
+        get_variable("w", [3])
+    assert current_scope() is None
+    assert list(model.variables) == ["w"]
 
 
 def test_an_entry_that_cannot_be_rolled_back_does_not_keep_the_others() -> None:

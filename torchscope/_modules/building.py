@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from .._scopes.call import Building, Call, Watching
+from .._scopes.stack import pop
 from .._variables.initialize import back_to, modes
 from .._variables.module_tree import held_by
 from .._variables.path_tree import OUTSIDE
@@ -138,6 +139,19 @@ def roll_back(call: Call) -> None:
             raise failed
         finally:
             del failed  # the frame is in its traceback: no cycle keeps what the call held
+
+
+def end(call: Call) -> None:
+    """End a call, however it went: take back what it created if it failed, and give its caller's scope back."""
+    try:
+        if call.building is not None:
+            roll_back(call)
+    finally:
+        try:
+            pop(call)
+        except BaseException:  # an interrupt: it must not keep the caller from getting its scope back
+            pop(call)
+            raise
 
 
 def _roll_back_one(call: Call, building: Building, undo: Undo) -> None:

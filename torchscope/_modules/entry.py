@@ -81,10 +81,10 @@ def run(
         if call.building is not None:
             building.roll_back(call)
         raise
-    finally:
+    finally:  # what building.end does, in line
         try:
             pop(call)
-        except BaseException:  # an interrupt: it must not keep the caller from getting its scope back
+        except BaseException:
             pop(call)
             raise
 
@@ -247,9 +247,7 @@ class AsDefault:
                 call.tree = OUTSIDE  # others may find it: each scope is looked at
             self._open.append(open_base(call))
         except BaseException:  # an interrupt: __exit__ will not be called
-            if call.building is not None:
-                building.roll_back(call)
-            pop(call)
+            building.end(call)
             raise
         return self._root
 
@@ -269,6 +267,4 @@ class AsDefault:
             elif call.building is not None and not issubclass(kind, Exception):
                 building.finish(call)  # KeyboardInterrupt and the like
         finally:
-            if call.building is not None:  # it failed
-                building.roll_back(call)
-            pop(call)
+            building.end(call)

@@ -7,7 +7,7 @@ from types import TracebackType
 from .._names.default_names import DefaultNames
 from .._scopes.call import Call, Moment
 from .._scopes.scope import VariableScope, open_base, place
-from .._scopes.stack import pop, thread, ways_to_the_stack
+from .._scopes.stack import thread, ways_to_the_stack
 from . import building
 
 ways_to_the_stack.append(lambda: thread.stack)
@@ -61,6 +61,4 @@ class Resumed:
             if call.building is not None and kind is None:
                 building.finish(call)
         finally:
-            if call.building is not None:
-                building.roll_back(call)
-            pop(call)
+            building.end(call)
