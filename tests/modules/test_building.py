@@ -27,6 +27,7 @@ from torchscope import (
     variable_scope,
     zeros_initializer,
 )
+from torchscope._modules import building
 from torchscope._scopes.call import Call
 from torchscope._scopes.stack import current_scope, pop
 from torchscope._variables.store import Undo
@@ -382,6 +383,36 @@ def test_a_block_whose_variables_cannot_be_rolled_back_is_closed_all_the_same(mo
         raise KeyError("the user's")
     assert current_scope() is None
     assert model.variables.building_calls == []
+
+
+@pytest.mark.parametrize("step", ["_write_back", "_forget", "_close"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_interrupt_at_the_end_of_build_leaves_buffers_as_they_were_and_the_module_closed(
+    step: str, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works, interrupts = getattr(building, step), [KeyboardInterrupt]
+
+    def interrupted(*args: Any) -> None:
+        if when == "after":
+            works(*args)
+        if interrupts:
+            raise interrupts.pop()
+        works(*args)
+
+    def forward() -> None:
+        get_buffer("steps", [1], initializer=zeros_initializer()).add_(1)
+
+    model = ScopedModule(forward)
+    monkeypatch.setattr(building, step, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.build()
+    assert not interrupts
+    assert model.variables["steps"].item() == 0
+    assert model.variables.first_values == []
+    assert model.variables.settled
+    model()
+    model.build()
+    assert model.variables["steps"].item() == 1
 
 
 def test_an_interrupt_at_the_end_of_a_block_closes_it(monkeypatch: pytest.MonkeyPatch) -> None:

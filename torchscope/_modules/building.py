@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -167,6 +167,29 @@ def _roll_back_one(call: Call, building: Building, undo: Undo) -> None:
 
 
 @contextmanager
+def open_for_building(store: VariableStore) -> Iterator[None]:
+    """Let the calls in the block create variables although the module is built."""
+    block = object()
+    try:
+        with store.lock:
+            store.building.add(block)
+            store.settled = False
+        yield
+    finally:
+        try:
+            _close(store, block)
+        except BaseException:  # an interrupt: calls must not go on creating variables
+            _close(store, block)
+            raise
+
+
+def _close(store: VariableStore, block: object) -> None:
+    with store.lock:
+        store.building.discard(block)
+        store.settled = store.built and not store.building
+
+
+@contextmanager
 def state_kept(root: nn.Module) -> Iterator[None]:
     """Run the block for the variables that it makes, and not for its effects on buffers and frozen parameters.
 
@@ -177,20 +200,29 @@ def state_kept(root: nn.Module) -> Iterator[None]:
     stores = {name: module for name, module in root.named_modules() if isinstance(module, VariableStore)}
     first: dict[str, dict[str, Tensor]] = {name: {} for name in stores}
     before: dict[str, Tensor] = {}
-    with ExitStack() as at_the_end:  # what is to be put back is noted before it is changed
-        for _ in range(2):  # an interrupt of the one does not keep the other from it
-            at_the_end.callback(_forget, stores, first)  # last: a build that starts before takes these snapshots over
+    try:
         for name, store in stores.items():
             with store.lock:
                 first[name].update((path, value) for values in store.first_values for path, value in values.items())
                 store.first_values.append(first[name])
-        at_the_end.callback(_write_back, root, stores, first, before)
         before.update((name, state.detach().clone()) for name, state in _state(root))
         for name, values in first.items():
             for key, value in before.items():
                 if key.startswith(name + "."):
                     values.setdefault(key.removeprefix(name + "."), value)
         yield
+    finally:
+        try:
+            _write_back(root, stores, first, before)
+        except BaseException:  # an interrupt: once more, and from the beginning
+            _write_back(root, stores, first, before)
+            raise
+        finally:
+            try:
+                _forget(stores, first)  # last: a build that starts before takes these snapshots over
+            except BaseException:
+                _forget(stores, first)
+                raise
 
 
 def _forget(stores: dict[str, VariableStore], first: dict[str, dict[str, Tensor]]) -> None:

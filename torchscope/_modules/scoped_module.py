@@ -31,7 +31,7 @@ from .._variables.spec import (
 from .._variables.store import Undo, VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..initializers import Layout
-from .building import state_kept
+from .building import open_for_building, state_kept
 from .entry import AsDefault, Root, mend_class, put_in_place, run, running, starting_a_call
 from .toolbox import Toolbox
 
@@ -164,7 +164,7 @@ class ScopedModule(Toolbox):
                 mend_class(type(module))
         before = modes()
         try:
-            with self.variables.open_for_building(), state_kept(self), torch.no_grad():
+            with open_for_building(self.variables), state_kept(self), torch.no_grad():
                 # A call around the call: if a hook of the module fails, that is rolled back too.
                 run(self, thread.stack, type(self).__call__, args, kwargs)
         finally:  # an interrupt may have come while no_grad was being left
@@ -187,7 +187,7 @@ class ScopedModule(Toolbox):
         ['a', 'b']
         """
         self.variables.made_strictly = False
-        with self.variables.open_for_building():
+        with open_for_building(self.variables):
             yield self
 
     def as_default(self) -> AsDefault:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 import torch
@@ -113,20 +112,6 @@ class VariableStore(ModuleTreeDict):
         elif not self._parameters:
             self._make_unlistable()
         self.settled = built and not self.building
-
-    @contextmanager
-    def open_for_building(self) -> Iterator[None]:
-        """Let the calls in the block create variables although the module is built."""
-        block = object()
-        try:
-            with self.lock:
-                self.building.add(block)
-                self.settled = False
-            yield
-        finally:
-            with self.lock:
-                self.building.discard(block)
-                self.settled = self.built and not self.building
 
     def grown_tree(self) -> PathNode:
         """The tree of what calls may return at once; who comes first grows it, and it stays until something changes."""
