@@ -32,6 +32,7 @@ from torchscope import (
     get_variable,
     variable_scope,
 )
+from torchscope._tools import plan as planning
 from torchscope.tools import layer
 
 X = torch.ones(3, 4)
@@ -305,6 +306,28 @@ def test_after_a_plan_the_module_is_what_it_was() -> None:
         assert built.select(name)[name] is tensor
         assert torch.equal(tensor, value)
     torch.testing.assert_close(built(X), Everything(seed=1).build(X).to(X)(X) * 0 + built(X))
+
+
+def test_a_plan_that_is_interrupted_at_its_end_leaves_the_module_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = everything()
+    before = dict(built.select("**"))
+    interrupts = [KeyboardInterrupt]
+
+    class Interrupted(list[Any]):
+        """What is put back, after the half of which an interrupt comes."""
+
+        def __iter__(self) -> Iterator[Any]:
+            for number, each in enumerate(super().__iter__()):
+                if interrupts and number == len(self) // 2:
+                    raise interrupts.pop()
+                yield each
+
+    restore = planning._restore
+    monkeypatch.setattr(planning, "_restore", lambda undo: restore(Interrupted(undo)))
+    with pytest.raises(KeyboardInterrupt):
+        built.plan(X)
+    assert not interrupts
+    assert all(built.select(name)[name] is tensor for name, tensor in before.items())
 
 
 def test_a_plan_that_fails_says_why_it_may_and_leaves_the_module_as_it_was() -> None:

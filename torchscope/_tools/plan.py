@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar, cast
 
 import torch
@@ -27,7 +27,8 @@ def on_meta(root: nn.Module) -> Iterator[None]:
     Its tensors are replaced by copies on the meta device, ties and all, and stores without variables by others there.
     """
     blank: dict[int, Tensor] = {}  # of each tensor by its identity, so that what is one stays one
-    with ExitStack() as at_the_end:
+    undo: list[tuple[dict[str, object], dict[str, object]]] = []  # what holds something, and what it held
+    try:
         for module in list(root.modules()):
             if isinstance(module, VariableStore) and module.holds_nothing:
                 continue
@@ -35,7 +36,7 @@ def on_meta(root: nn.Module) -> Iterator[None]:
             for kept in (module._parameters, module._buffers, module._modules, *_attributes(module)):
                 if not isinstance(kept, UnbuiltParameters):
                     entries = cast("dict[str, object]", kept)
-                    at_the_end.callback(_restore, entries, dict(entries))
+                    undo.append((entries, dict(entries)))
             for tensors in (module._parameters, module._buffers):
                 if not isinstance(tensors, UnbuiltParameters):
                     for name, tensor in tensors.items():
@@ -44,8 +45,14 @@ def on_meta(root: nn.Module) -> Iterator[None]:
             for name, child in list(module._modules.items()):
                 if isinstance(child, VariableStore) and child.holds_nothing:
                     module._modules[name] = _empty(child)
-        at_the_end.enter_context(torch.device("meta"))
-        yield
+        with torch.device("meta"):
+            yield
+    finally:
+        try:
+            _restore(undo)
+        except BaseException:  # an interrupt: a module must not be left without its numbers
+            _restore(undo)
+            raise
 
 
 def _attributes(module: nn.Module) -> list[dict[str, object]]:
@@ -53,10 +60,11 @@ def _attributes(module: nn.Module) -> list[dict[str, object]]:
     return [] if isinstance(module, VariableStore) else [module.__dict__]
 
 
-def _restore(held: dict[str, T], before: dict[str, T]) -> None:
-    if held.keys() != before.keys() or any(held[name] is not before[name] for name in before):
-        held.clear()
-        held.update(before)
+def _restore(undo: Iterable[tuple[dict[str, object], dict[str, object]]]) -> None:
+    for held, before in undo:
+        if held.keys() != before.keys() or any(held[name] is not before[name] for name in before):
+            held.clear()
+            held.update(before)
 
 
 def _blank(tensor: Tensor) -> Tensor:
