@@ -1,4 +1,4 @@
-"""The first floor: names. Paths as strings, default names of scopes, names of operations.
+"""The first floor: names. It checks and joins paths, and makes default names of scopes and names of operations.
 
 Strings and counting, nothing else: this floor knows no tensor and no module. It reads a call as a chain of events
 (``events.py``) and never writes to it, so naming costs nothing until somebody asks for a name.

@@ -1,10 +1,9 @@
-"""The third floor: scopes. One call of a module, the scopes that are open in it, and the way of a request through them.
+"""The third floor: scopes. One call of a module, the scopes open in it, and the path of a request through them.
 
 A call (``call.py``) is one run of a module: a TensorFlow 1 graph that is being built. What it has opened and got is its
-history (``history.py``). Each thread has a stack of calls
-(``stack.py``), each call a chain of open scopes (``scope.py``). ``variable_scope.py`` opens and closes them,
-``get_variable.py`` looks up a variable in the innermost one; ``getter.py`` is what a request passes where the lookup is
-not enough.
+history (``history.py``). Each thread has a stack of calls (``stack.py``), each call a chain of open scopes
+(``scope.py``). ``variable_scope.py`` opens and closes them, ``get_variable.py`` looks up a variable in the innermost
+one; ``getter.py`` takes over where the lookup is not enough.
 
 Guarantees: entering a scope and getting an existing variable is straight-line code over slots and dicts, without a
 string being put together (the fast path); everything else is in a function that the fast path does not call. A scope

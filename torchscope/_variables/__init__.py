@@ -1,6 +1,6 @@
 """The second floor: variables. What is asked for, the rule of reuse, making a tensor, and the store that keeps it.
 
-A request for one path arrives complete (``request.py``): its scope and its getters have had their say. The store
+A request for one path arrives complete (``request.py``): its scope and its getters have been applied. The store
 (``store.py``) asks the rule (``reuse.py``) and returns the variable, creates it or raises. This floor knows no scopes:
 of the call that asks it needs only what :class:`store.Asker` lists.
 
@@ -9,7 +9,7 @@ Guarantees: one variable per path, also with several threads; nothing is created
 walk over the store is over a snapshot (``declared()``) or under its lock.
 
 The store is an ``nn.ParameterDict`` (``parameter_dict.py``), because optimizers, ``state_dict`` and FSDP have to see
-the variables as any module's; what torch's module tree wants of it beyond that is in ``module_tree.py``.
+the variables as any module's; what else torch's module tree needs of it is in ``module_tree.py``.
 
 May import: ``_names``, ``initializers``, ``_torch``, ``errors``.
 """
