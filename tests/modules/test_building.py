@@ -27,9 +27,9 @@ from torchscope import (
     variable_scope,
     zeros_initializer,
 )
-from torchscope._modules import building
+from torchscope._modules import building, entry
 from torchscope._scopes.call import Call
-from torchscope._scopes.stack import current_scope, pop
+from torchscope._scopes.stack import current_scope
 from torchscope._variables.store import Undo
 
 
@@ -415,19 +415,23 @@ def test_an_interrupt_at_the_end_of_build_leaves_buffers_as_they_were_and_the_mo
     assert model.variables["steps"].item() == 1
 
 
-def test_an_interrupt_at_the_end_of_a_block_closes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupts = [KeyboardInterrupt]
+@pytest.mark.parametrize("step", ["building.pop", "building.end", "entry.runs_here", "entry.refuse_other_task"])
+def test_an_interrupt_at_the_end_of_a_block_closes_it(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    room, _, name = step.partition(".")
+    rooms = {"building": building, "entry": entry}
+    works, interrupts = getattr(rooms[room], name), [KeyboardInterrupt]
 
-    def interrupted(call: Call) -> None:
+    def interrupted(call: Call) -> Any:
         if interrupts:
             raise interrupts.pop()
-        pop(call)
+        return works(call)
 
-    monkeypatch.setattr("torchscope._modules.building.pop", interrupted)
+    monkeypatch.setattr(rooms[room], name, interrupted)
     model = ScopedModule()
     with pytest.raises(KeyboardInterrupt), model.as_default():
         get_variable("w", [3])
     assert current_scope() is None
+    assert model.variables.building_calls == []
     assert list(model.variables) == ["w"]
 
 

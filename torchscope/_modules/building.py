@@ -147,11 +147,7 @@ def end(call: Call) -> None:
         if call.building is not None:
             roll_back(call)
     finally:
-        try:
-            pop(call)
-        except BaseException:  # an interrupt: it must not keep the caller from getting its scope back
-            pop(call)
-            raise
+        pop(call)
 
 
 def _roll_back_one(call: Call, building: Building, undo: Undo) -> None:

@@ -84,7 +84,7 @@ def run(
     finally:  # what building.end does, in line
         try:
             pop(call)
-        except BaseException:
+        except BaseException:  # an interrupt: the caller gets its scope back all the same
             pop(call)
             raise
 
@@ -254,17 +254,29 @@ class AsDefault:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Of several that are open at once, the one of this thread.
-        base = next((base for base in reversed(self._open) if runs_here(base._call)), self._open[-1])
-        refuse_other_task(base._call)
-        self._open.remove(base)
-        call = base._call
-        if kind is not None and call.building is not None:
-            back_to(call.building.modes)
         try:
+            base = self._innermost()
+        except KeyboardInterrupt as interrupt:  # Python will not ask again
+            self.__exit__(KeyboardInterrupt, interrupt, None)
+            raise
+        call = base._call
+        try:
+            self._open.remove(base)
+            if kind is not None and call.building is not None:
+                back_to(call.building.modes)
             if kind is None:
                 _close(call, base)
             elif call.building is not None and not issubclass(kind, Exception):
                 building.finish(call)  # KeyboardInterrupt and the like
         finally:
-            building.end(call)
+            try:
+                building.end(call)
+            except BaseException:  # an interrupt: the caller gets its scope back all the same
+                building.end(call)
+                raise
+
+    def _innermost(self) -> VariableScope:
+        """Of several blocks that are open at once, the innermost one of this thread, if this task opened it."""
+        base = next((base for base in reversed(self._open) if runs_here(base._call)), self._open[-1])
+        refuse_other_task(base._call)
+        return base
