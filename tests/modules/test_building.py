@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import threading
 import time
@@ -27,10 +28,11 @@ from torchscope import (
     variable_scope,
     zeros_initializer,
 )
-from torchscope._modules import building, entry
+from torchscope._modules import building, entry, snapshot
 from torchscope._scopes.call import Call
 from torchscope._scopes.stack import current_scope
 from torchscope._variables.store import Undo
+from torchscope.control_flow import branch
 
 
 def in_threads(functions: list[Callable[[], Any]]) -> tuple[list[Any], list[Exception]]:
@@ -433,6 +435,91 @@ def test_an_interrupt_at_the_end_of_a_block_closes_it(step: str, monkeypatch: py
     assert current_scope() is None
     assert model.variables.building_calls == []
     assert list(model.variables) == ["w"]
+
+
+def test_a_build_keeps_what_another_call_made_that_fails_before_the_build_is_complete() -> None:
+    got, go_on = threading.Event(), threading.Event()
+
+    def forward(fails: bool) -> None:
+        get_variable("w", [2])
+        if fails:
+            got.set()
+            go_on.wait(30)
+            raise TypeError("on purpose")
+
+    model = ScopedModule(forward)
+
+    def fail() -> None:
+        with contextlib.suppress(TypeError):
+            model(True)
+
+    failing = threading.Thread(target=fail)
+    failing.start()
+    assert got.wait(30)
+
+    def after_the_forward(*_: object) -> None:
+        go_on.set()
+        failing.join(30)
+
+    model.register_forward_hook(after_the_forward)
+    model.build(False)
+    assert model.built
+    assert list(model.variables) == ["w"]
+
+
+def test_a_strict_load_that_fails_leaves_what_another_call_has_got() -> None:
+    model = ScopedModule(lambda: get_variable("w", [2]) * get_variable("v", [2]))
+
+    def first_call(*_: object) -> None:
+        other = threading.Thread(target=model)
+        other.start()
+        other.join(30)
+
+    model.register_load_state_dict_post_hook(first_call)
+    with pytest.raises(RuntimeError, match="zz.weight"):
+        model.load_state_dict({"variables.w": torch.full([2], 7.0), "variables.zz.weight": torch.ones(1)})
+    assert model.built
+    assert list(model.variables) == ["w", "v"]
+    assert model.variables["w"].tolist() == [7.0, 7.0]
+
+
+@pytest.mark.usefixtures("restless")
+def test_a_first_call_beside_a_load_computes_with_the_numbers_of_the_one_or_the_other() -> None:
+    state, zeros = {"variables.w": torch.ones(1000)}, zeros_initializer()
+    for _ in range(300):
+        model = ScopedModule(lambda: get_variable("w", [1000], initializer=zeros).clone())
+        results, errors = in_threads([model, functools.partial(model.load_state_dict, state)])
+        assert not errors
+        assert results[0].tolist() in ([0.0] * 1000, [1.0] * 1000)
+
+
+@pytest.mark.parametrize("place", ["the beginning", "the end"])
+def test_an_interrupt_at_an_end_of_a_branch_leaves_the_module_as_it_was(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def in_branch() -> Any:
+        get_variable("u", [2])
+
+    def forward() -> None:
+        get_variable("w", [2])
+        branch(in_branch)()
+
+    model = ScopedModule(forward)
+    with monkeypatch.context() as patched:
+        if place == "the beginning":
+            patched.setattr(snapshot, "place", interrupted)
+        else:
+            patched.setattr(snapshot.Resumed, "__exit__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.build()
+    assert current_scope() is None
+    assert not model.built
+    assert list(model.variables) == []
+    assert model.variables.building_calls == []
+    assert list(model.build().variables) == ["w", "u"]
 
 
 def test_an_entry_that_cannot_be_rolled_back_does_not_keep_the_others() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -16,7 +16,7 @@ from .._variables.initialize import back_to, modes
 from .._variables.module_tree import held_by
 from .._variables.path_tree import OUTSIDE
 from .._variables.sharding import is_sharded
-from .._variables.store import Undo, VariableStore
+from .._variables.store import Asker, Undo, VariableStore
 from .._variables.tracing import tracer
 from ..errors import VariableNotFoundError
 from .same_start import refuse_apart
@@ -118,13 +118,18 @@ def roll_back(call: Call) -> None:
     assert building is not None
     _unwatched(building)
     back_to(building.modes)
+    with call.store.lock:  # a call inside it that is noted still was interrupted at its end
+        for other in call.store.building_calls:
+            if other is not call and other.building is not None and _is_part_of(other, call):
+                building.undo += other.building.undo
+                other.building.undo = []
     failed: BaseException | None = None
     while True:
         with call.store.lock:
             if not building.undo:
                 # Only now: until here, a call that completes has to be able to say in `kept` what it got.
-                if call in call.store.building_calls:  # an interrupt may have come before it was put there
-                    call.store.building_calls.remove(call)
+                running = [other for other in call.store.building_calls if not _is_part_of(other, call)]
+                call.store.building_calls = running
                 call.building = None
                 break
             undo = building.undo.pop()
@@ -155,11 +160,32 @@ def _roll_back_one(call: Call, building: Building, undo: Undo) -> None:
     with store.lock:
         if any(store is of and path in got for of, got in building.kept):
             return
-        heirs = [other for other in store.building_calls if other is not call and path in other.keep_own_notes()]
+        heirs = [other for other in store.building_calls if not _is_part_of(other, call) and _has_got(other, path)]
         if heirs and heirs[0].building is not None:
             heirs[0].building.undo.append(undo)
         else:
             undo.take_back()
+
+
+def drop_loaded(store: VariableStore, known: Collection[str]) -> None:
+    """Take back what a ``state_dict`` made beside ``known`` paths, but not what a call has got since."""
+    with store.lock:
+        for path in set(store.provisional) - set(known):
+            if not any(_has_got(call, path) for call in store.building_calls):
+                store.drop(path)
+
+
+def _is_part_of(other: Asker, call: Call) -> bool:
+    """Whether a call is this one or runs inside it."""
+    found: Asker | None = other
+    while found is not None and found is not call:
+        found = found.outer
+    return found is call
+
+
+def _has_got(call: Asker, path: str | None) -> bool:
+    """Whether a call that is still building has got a path, itself or in a call inside it that is complete."""
+    return path in call.keep_own_notes() or (call.building is not None and path in call.building.order)
 
 
 @contextmanager

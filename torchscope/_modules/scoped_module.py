@@ -31,7 +31,7 @@ from .._variables.spec import (
 from .._variables.store import Undo, VariableStore
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..initializers import Layout
-from .building import open_for_building, state_kept
+from .building import drop_loaded, open_for_building, state_kept
 from .entry import AsDefault, Root, mend_class, put_in_place, run, running, starting_a_call
 from .toolbox import Toolbox
 
@@ -473,8 +473,7 @@ class ScopedModule(Toolbox):
             loaded = super().load_state_dict(laid_out, strict, assign)
         except BaseException as error:
             for store, known in zip(unbuilt, before, strict=True):
-                for path in set(store.specs) - known:
-                    store.drop(path)
+                drop_loaded(store, known)
             inside = next((key for key in state_dict if key.startswith("variables.") and key.count(".") > 1), None)
             if self.variables in unbuilt and inside is not None:
                 error.add_note(

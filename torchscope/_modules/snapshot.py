@@ -46,12 +46,16 @@ class Resumed:
 
     def __enter__(self) -> None:
         snapshot, call = self._snapshot, self._call
-        if self._creates:
-            building.start(call, sets_built=False)
-        base = open_base(call)
-        assert call.tree is not None
-        base._settings = snapshot.settings
-        place(base, call.tree, "", snapshot.moment.scope._prefix[:-1])
+        try:
+            if self._creates:
+                building.start(call, sets_built=False)
+            base = open_base(call)
+            assert call.tree is not None
+            base._settings = snapshot.settings
+            place(base, call.tree, "", snapshot.moment.scope._prefix[:-1])
+        except BaseException:  # an interrupt: __exit__ will not be called
+            building.end(call)
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -142,10 +142,9 @@ class ModuleTreeDict(PathParameterDict):
         """Load; a store that was never built first makes its variables from what is there."""
         if self.fsdp_units:
             end_gathering(self)
-        if not self.built:
-            with self.lock:
+        with self.lock, self._walked():  # one hold: a call meanwhile would meet variables without their numbers
+            if not self.built:
                 self._make_from(state_dict, prefix, local_metadata)
-        with self._walked():
             mine = ((prefix + path, tensor) for path, tensor in held_by(self))
             laid_out = laid_out_as(state_dict, [self], mine)
             super()._load_from_state_dict(laid_out, prefix, local_metadata, *more)

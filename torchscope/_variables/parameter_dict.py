@@ -43,6 +43,10 @@ class Lock(type(threading.RLock())):  # type: ignore[misc]
     A subclass, so that ``with`` calls the methods in C: Ctrl-C cannot come between taking the lock and the block.
     """
 
+    def is_mine(self) -> bool:
+        """Whether this thread holds it."""
+        return bool(self._is_owned())
+
     def __reduce__(self) -> tuple[type[Lock], tuple[()]]:
         return Lock, ()
 

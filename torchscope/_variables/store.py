@@ -42,6 +42,7 @@ class Creating(Protocol):
     """What a call has that may create, as others see it that create at the same time."""
 
     undo: list[Undo]  # how to take back what it created, the oldest first
+    order: dict[str, bool]  # the paths that calls inside it got of the same module
     sets_built: bool  # whether its completion builds the module
     kept: list[tuple[VariableStore, dict[str, bool]]]  # what is not to be taken back: others got it and completed
 
@@ -72,6 +73,9 @@ class Asker(Protocol):
 
     @property
     def store(self) -> VariableStore: ...
+
+    @property
+    def outer(self) -> Asker | None: ...  # the call that it interrupts
 
     def has_got(self, path: str) -> bool: ...
 

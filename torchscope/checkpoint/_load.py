@@ -110,7 +110,10 @@ def load_checkpoint(
     loads_nothing = not report.loaded and bool(targets or found.of)
     if loads_nothing or (strict and not (report.complete and (report.loaded or store.built))):
         raise _misfit(saved.file, report)
-    write_all(store, steps, saved.file, all_there_is=strict and assignment_map is None)
+    if not write_all(store, steps, saved.file, all_there_is=strict and assignment_map is None):
+        return load_checkpoint(  # another thread has built the module: now its variables are filled
+            module, saved, assignment_map, rename=rename, strict=strict, prefer_ema=prefer_ema, layout=layout
+        )
     report.done = True
     return report
 

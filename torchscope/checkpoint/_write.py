@@ -30,19 +30,30 @@ class Step(NamedTuple):
     target: Target | None  # None: the variable is still to be made
 
 
-def write_all(store: VariableStore, steps: list[Step], file: str, *, all_there_is: bool) -> None:
+def write_all(store: VariableStore, steps: list[Step], file: str, *, all_there_is: bool) -> bool:
     """Read and check everything once, then write: a damaged file must not leave a module half loaded.
 
     If ``all_there_is``, code that the module runs later makes no variables besides those that the file makes.
+
+    Returns:
+        Whether it was written. It is not if a variable that was to be made was made by another thread meanwhile.
     """
     for step in _shown(steps, "checking"):
         _refuse_overflow(step, step.entry.read(), file)
-    uninterrupted(lambda: _write_each(store, steps, all_there_is))
+    if store.lock.is_mine():  # in an initializer, which makes a variable: another thread would wait for this one
+        return _write_each(store, steps, all_there_is)
+    with store.lock:  # where somebody else has it, wait here, where Ctrl-C is heard
+        pass
+    written: list[bool] = []
+    uninterrupted(lambda: written.append(_write_each(store, steps, all_there_is)))
+    return written[0]
 
 
-def _write_each(store: VariableStore, steps: list[Step], all_there_is: bool) -> None:
+def _write_each(store: VariableStore, steps: list[Step], all_there_is: bool) -> bool:
     made: list[str] = []
     with store.lock, torch.no_grad():
+        if any(step.target is None and step.path in store.specs for step in steps):
+            return False
         try:
             for step in steps:  # no progress bar: an interrupt of the one above leaves tqdm's lock with the main thread
                 _write_one(store, step, made)
@@ -52,6 +63,7 @@ def _write_each(store: VariableStore, steps: list[Step], all_there_is: bool) -> 
             raise
         if all_there_is and not store.built and store.specs:
             store.made_strictly = True
+    return True
 
 
 def _write_one(store: VariableStore, step: Step, made: list[str]) -> None:
