@@ -6,6 +6,7 @@ import _thread
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -803,13 +804,19 @@ def test_an_interrupt_while_variables_are_made_leaves_the_file_to_be_all_there_i
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = saved(tmp_path, {"a": np.ones(2)})
-    start = _thread.start_new_thread
+    start, begun = _thread.start_new_thread, threading.Event()
+
+    def write(rule: str, value: Tensor, into: Tensor) -> None:
+        begun.set()
+        into.data.copy_(value)
 
     def start_and_interrupt(*args: Any) -> int:
         start(*args)
-        time.sleep(0.05)  # it has begun
         monkeypatch.setattr(_thread, "start_new_thread", start)
+        assert begun.wait(30)
         raise KeyboardInterrupt
+
+    monkeypatch.setattr(_write, "write", write)
 
     model = ScopedModule(lambda: (get_variable("a", [2]), get_variable("b", [2])))
     monkeypatch.setattr(_thread, "start_new_thread", start_and_interrupt)
