@@ -126,10 +126,15 @@ def theirs(function: Callable[..., Any], x: np.ndarray[Any, Any], folder: Path) 
             saver = tf.train.Saver()
             if not training:
                 session.run(tf.global_variables_initializer())
-                for variable in tf.global_variables():  # averages and biases that a trained model would have
-                    if not variable.op.name.endswith(("kernel", "weights")):
-                        value = np.random.default_rng(0).random(variable.shape.as_list()) + 0.5
-                        variable.load(value, session)
+                # Averages and biases that a trained model would have; the same weights in each run of this test, since
+                # TensorFlow's initializers draw others each time, and rounding depends on them.
+                for number, variable in enumerate(tf.global_variables()):
+                    shape, draw = variable.shape.as_list(), np.random.default_rng(number)
+                    if variable.op.name.endswith(("kernel", "weights")):
+                        value = draw.standard_normal(shape) / np.sqrt(np.prod(shape[:-1]))
+                    else:
+                        value = draw.random(shape) + 0.5
+                    variable.load(value, session)
                 saver.save(session, str(found["checkpoint"]), write_meta_graph=False)
                 found["outputs"] = session.run(outputs, {inputs: x})
             else:
