@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from .._scopes.call import Building, Call, Watching
-from .._scopes.stack import pop
+from .._scopes.stack import is_part_of, pop
 from .._variables.initialize import back_to, modes
 from .._variables.module_tree import held_by
 from .._variables.path_tree import OUTSIDE
@@ -120,7 +120,7 @@ def roll_back(call: Call) -> None:
     back_to(building.modes)
     with call.store.lock:  # a call inside it that is noted still was interrupted at its end
         for other in call.store.building_calls:
-            if other is not call and other.building is not None and _is_part_of(other, call):
+            if other is not call and other.building is not None and is_part_of(other, call):
                 building.undo += other.building.undo
                 other.building.undo = []
     failed: BaseException | None = None
@@ -128,7 +128,7 @@ def roll_back(call: Call) -> None:
         with call.store.lock:
             if not building.undo:
                 # Only now: until here, a call that completes has to be able to say in `kept` what it got.
-                running = [other for other in call.store.building_calls if not _is_part_of(other, call)]
+                running = [other for other in call.store.building_calls if not is_part_of(other, call)]
                 call.store.building_calls = running
                 call.building = None
                 break
@@ -160,7 +160,7 @@ def _roll_back_one(call: Call, building: Building, undo: Undo) -> None:
     with store.lock:
         if any(store is of and path in got for of, got in building.kept):
             return
-        heirs = [other for other in store.building_calls if not _is_part_of(other, call) and _has_got(other, path)]
+        heirs = [other for other in store.building_calls if not is_part_of(other, call) and _has_got(other, path)]
         if heirs and heirs[0].building is not None:
             heirs[0].building.undo.append(undo)
         else:
@@ -173,14 +173,6 @@ def drop_loaded(store: VariableStore, known: Collection[str]) -> None:
         for path in set(store.provisional) - set(known):
             if not any(_has_got(call, path) for call in store.building_calls):
                 store.drop(path)
-
-
-def _is_part_of(other: Asker, call: Call) -> bool:
-    """Whether a call is this one or runs inside it."""
-    found: Asker | None = other
-    while found is not None and found is not call:
-        found = found.outer
-    return found is call
 
 
 def _has_got(call: Asker, path: str | None) -> bool:

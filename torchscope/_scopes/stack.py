@@ -11,6 +11,7 @@ from torch import nn
 from torch.compiler import is_dynamo_compiling
 
 from .._torch import in_backward, unchecked
+from .._variables.store import Asker
 from ..errors import NoActiveModuleError, ScopeNestingError
 from .call import Call
 
@@ -116,10 +117,14 @@ def pop(call: Call) -> None:
 
 def runs_here(call: Call) -> bool:
     """Whether a call is this thread's innermost one, or one that this interrupts."""
-    running = thread.stack.call
-    while running is not None and running is not call:
-        running = running.outer
-    return running is call
+    return is_part_of(thread.stack.call, call)
+
+
+def is_part_of(inner: Asker | None, call: Call) -> bool:
+    """Whether a call is this one or runs inside it."""
+    while inner is not None and inner is not call:
+        inner = inner.outer
+    return inner is call
 
 
 def running_task() -> object:
